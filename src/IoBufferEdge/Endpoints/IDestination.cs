@@ -1,0 +1,88 @@
+using IoBufferEdge.Buffers;
+
+namespace IoBufferEdge.Endpoints;
+
+/// <summary>Where a channel's messages go. One life: <see cref="OpenAsync"/>, then any number of links one after the other, dispose.</summary>
+public interface IDestination : IAsyncDisposable
+{
+    /// <summary>Binds, reads certificates: what must hold before the channel counts as started.</summary>
+    /// <exception cref="EndpointException">One sentence for the operator.</exception>
+    ValueTask OpenAsync();
+
+    /// <summary>Connects, or waits for the peer to connect, and completes with a link ready to send.</summary>
+    /// <exception cref="EndpointException">Refused, unreachable, timed out, handshake failed: the caller backs off and tries again.</exception>
+    ValueTask<IDestinationLink> ConnectAsync(CancellationToken cancel);
+
+    /// <summary>Completes when the peer shows a sign of life that makes waiting out a backoff pointless (a new client connects, a cable is plugged).</summary>
+    ValueTask WaitForPeerSignAsync(CancellationToken cancel);
+
+    EndpointStatus Status { get; }
+}
+
+/// <summary>
+/// One connection to the destination. The delivery loop calls <see cref="SendAsync"/> for one run after the other while
+/// <see cref="WatchAsync"/> runs beside it; when either ends, the loop disposes the link and both return.
+/// </summary>
+public interface IDestinationLink : IAsyncDisposable
+{
+    /// <summary>How many messages may be offered without a confirmation: 1 where the peer can refuse (rule 8), else int.MaxValue.</summary>
+    int MaxInFlightMessages { get; }
+
+    /// <summary>
+    /// Hands a run of messages to the transport, waiting while the window is full (rule 14). The run's memory stays valid until its
+    /// last message is confirmed or the link has ended.
+    /// </summary>
+    /// <exception cref="Exception">The link is broken; the reason comes from <see cref="WatchAsync"/>.</exception>
+    ValueTask SendAsync(DeliveryRun run, CancellationToken cancel);
+
+    /// <summary>
+    /// Watches the connection: reports confirmations and rejections, reads what the peer sends. Completes, never throws, when the
+    /// connection has ended or <paramref name="cancel"/> asks for the end; on cancellation it first shuts down its sending side and waits
+    /// up to 3 s for the peer's end (rule 10), going on to report confirmations meanwhile.
+    /// </summary>
+    Task<LinkEnd> WatchAsync(IDeliverySink sink, CancellationToken cancel);
+}
+
+/// <summary>What a link reports to: the channel's buffer. Any thread.</summary>
+public interface IDeliverySink
+{
+    /// <summary>Everything sent on this link up to this number is confirmed, holds included.</summary>
+    void Confirmed(long upTo);
+
+    /// <summary>The peer refused this message, the only one in flight.</summary>
+    /// <param name="permanent">It will never take it (AR, CR, nak): <c>on_reject</c> applies. Else (AE, CE) it is retried like a failure.</param>
+    void Rejected(long sequence, bool permanent, string reason);
+
+    /// <summary>
+    /// How much may be unread or unacknowledged at the peer now (rule 14): <c>window_bytes</c>, less when memory is short. Tells the
+    /// buffer at the same time what is outstanding, so that it knows when it may keep less.
+    /// </summary>
+    long WindowBytes(long outstandingBytes);
+}
+
+/// <summary>How a link ended.</summary>
+/// <param name="Orderly">The peer closed after it had acknowledged and, as far as can be seen, read everything: nothing need be repeated.</param>
+/// <param name="Reason">One short sentence for the operator.</param>
+/// <param name="RepeatFrom">Repeat nothing below this number although it is kept (udp: what was sent in the last second); 0: all that is kept.</param>
+public readonly record struct LinkEnd(bool Orderly, string Reason, long RepeatFrom = 0);
+
+/// <summary>
+/// Messages with consecutive numbers that lie one after the other in memory: <see cref="Payload"/> is all of them. Reading
+/// individual messages goes through the slab.
+/// </summary>
+public readonly struct DeliveryRun(Slab slab, int firstIndex, int count)
+{
+    public int Count { get; } = count;
+
+    public long FirstSequence => slab.FirstSequence + firstIndex;
+
+    public long LastSequence => FirstSequence + Count - 1;
+
+    public ReadOnlyMemory<byte> Payload => slab.Payload(firstIndex, Count);
+
+    /// <summary>Payload of one message of the run.</summary>
+    public ReadOnlyMemory<byte> Message(int index) => slab.Payload(firstIndex + index, 1);
+
+    /// <summary>How many messages of the run end within its first <paramref name="bytes"/> bytes.</summary>
+    public int CountWithin(long bytes) => slab.CountWithin(firstIndex, Count, bytes);
+}
