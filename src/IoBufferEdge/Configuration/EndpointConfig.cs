@@ -33,6 +33,11 @@ public abstract record EndpointConfig
 
     public string FlowControl { get; init; } = "None";
 
+    public Rs485Config Rs485 { get; init; } = new();
+
+    /// <summary>Serial: the driver hands bytes over at once instead of gathering them.</summary>
+    public bool LowLatency { get; init; } = true;
+
     public TlsConfig Tls { get; init; } = new();
 
     /// <summary>remote_icombuffer destination: the other instance's URL and channel.</summary>
@@ -49,7 +54,7 @@ public abstract record EndpointConfig
     public string? Bind { get; init; }
 
     /// <summary>TCP server: addresses and networks (CIDR) that may connect; empty: anyone.</summary>
-    public IReadOnlyList<string> Allow { get; init; } = [];
+    public EquatableList<string> Allow { get; init; } = [];
 
     /// <summary>The framing with the type's default filled in.</summary>
     public FramingConfig EffectiveFraming => Framing ?? new FramingConfig
@@ -80,6 +85,9 @@ public sealed record SourceConfig : EndpointConfig
     public int? MaxClients { get; init; }
 
     public int RecvBufferBytes { get; init; } = 64 * 1024;
+
+    /// <summary>Serial: requests sent on a schedule; the replies are the messages.</summary>
+    public EquatableList<PollConfig> Poll { get; init; } = [];
 
     public int EffectiveMaxClients => MaxClients ?? (EffectiveFraming.Type == FramingType.Raw ? 1 : 16);
 }
@@ -224,6 +232,60 @@ public sealed record TlsConfig
 
     /// <summary>Server side: ask for and verify the peer's certificate (mutual TLS). Client side: false accepts any certificate.</summary>
     public bool? VerifyPeer { get; init; }
+}
+
+public enum Rs485Mode
+{
+    Auto,
+    Kernel,
+    Gpio,
+    Rts,
+    None,
+}
+
+/// <summary>How a serial port's RS485 driver is switched on for sending.</summary>
+public sealed record Rs485Config
+{
+    public Rs485Mode Mode { get; init; } = Rs485Mode.Auto;
+
+    /// <summary>Driver enable.</summary>
+    public GpioLineConfig? De { get; init; }
+
+    /// <summary>Receiver enable.</summary>
+    public GpioLineConfig? Re { get; init; }
+
+    /// <summary>Between switching the driver on and the first bit.</summary>
+    public int PreDelayUs { get; init; }
+
+    /// <summary>Bit times between the last bit and switching the driver off.</summary>
+    public double GuardBits { get; init; }
+}
+
+public sealed record GpioLineConfig
+{
+    public required string Chip { get; init; }
+
+    public required int Line { get; init; }
+
+    public bool ActiveLow { get; init; }
+}
+
+public enum PollCrc
+{
+    None,
+    Modbus,
+}
+
+public sealed record PollConfig
+{
+    public required string RequestHex { get; init; }
+
+    /// <summary>Checksum added to the request and expected at the end of the reply.</summary>
+    public PollCrc Crc { get; init; } = PollCrc.None;
+
+    public required int IntervalMs { get; init; }
+
+    public int ResponseTimeoutMs { get; init; } = 200;
 }
 
 public sealed record AuthConfig

@@ -13,7 +13,7 @@ public sealed record GatewayConfig
 
     public DeviceBufferConfig Buffer { get; init; } = new();
 
-    public IReadOnlyList<ChannelConfig> Channels { get; init; } = [];
+    public EquatableList<ChannelConfig> Channels { get; init; } = [];
 }
 
 public sealed record DeviceConfig
@@ -37,7 +37,7 @@ public sealed record MqttConfig
 
     public string? PasswordSecret { get; init; }
 
-    public IReadOnlyList<string>? Commands { get; init; }
+    public EquatableList<string>? Commands { get; init; }
 }
 
 /// <summary>Nothing listens that is not configured.</summary>
