@@ -16,8 +16,9 @@ public interface INetwork
     IListener Listen(string host, int port, TcpTuning tuning);
 
     /// <summary>A datagram socket: bound to receive (<paramref name="remote"/> null), or connected to send to <paramref name="remote"/>.</summary>
+    /// <param name="receiveBufferBytes">SO_RCVBUF where it is more than the kernel's default; 0: the kernel's choice.</param>
     /// <exception cref="EndpointException">One sentence with the address and the reason.</exception>
-    ValueTask<IDatagramSocket> OpenDatagramAsync(string? bind, int port, DnsEndPoint? remote, CancellationToken cancel);
+    ValueTask<IDatagramSocket> OpenDatagramAsync(string? bind, int port, DnsEndPoint? remote, int receiveBufferBytes, CancellationToken cancel);
 }
 
 /// <param name="Bind">Local address or interface name, or null.</param>
@@ -66,7 +67,7 @@ public interface IConnection : IDisposable
 
 /// <param name="Established">ESTABLISHED or CLOSE_WAIT: the counters can be trusted.</param>
 /// <param name="UnacknowledgedBytes">SIOCOUTQ: handed to the kernel and not acknowledged by the peer's.</param>
-/// <param name="PeerWindowBytes">tcpi_snd_wnd: the window that the peer advertised last.</param>
+/// <param name="PeerWindowBytes">tcpi_snd_wnd: the window that the peer advertised last; −1: the kernel (before 5.4) does not tell.</param>
 /// <param name="SinceLastSegment">Since the peer's last segment (tcpi_last_ack_recv).</param>
 /// <param name="Probing">The window is closed and is being probed.</param>
 public readonly record struct SendState(bool Established, long UnacknowledgedBytes, long PeerWindowBytes, TimeSpan SinceLastSegment, bool Probing);
