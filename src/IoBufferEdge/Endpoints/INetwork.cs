@@ -65,12 +65,16 @@ public interface IConnection : IDisposable
     void AbortOnDispose();
 }
 
-/// <param name="Established">ESTABLISHED or CLOSE_WAIT: the counters can be trusted.</param>
-/// <param name="UnacknowledgedBytes">SIOCOUTQ: handed to the kernel and not acknowledged by the peer's.</param>
+/// <param name="Established">The connection has neither been reset nor timed out, nor have both sides finished: any state from ESTABLISHED
+/// to LAST_ACK, also after our own FIN.</param>
+/// <param name="UnacknowledgedBytes">SIOCOUTQ: handed to the kernel and not acknowledged by the peer's; our FIN counts as one byte. Frozen
+/// when the connection has ended.</param>
 /// <param name="PeerWindowBytes">tcpi_snd_wnd: the window that the peer advertised last; −1: the kernel (before 5.4) does not tell.</param>
 /// <param name="SinceLastSegment">Since the peer's last segment (tcpi_last_ack_recv).</param>
 /// <param name="Probing">The window is closed and is being probed.</param>
-public readonly record struct SendState(bool Established, long UnacknowledgedBytes, long PeerWindowBytes, TimeSpan SinceLastSegment, bool Probing);
+/// <param name="PeerFinished">The peer's FIN has arrived (CLOSE_WAIT, CLOSING, LAST_ACK), read or not.</param>
+public readonly record struct SendState(
+    bool Established, long UnacknowledgedBytes, long PeerWindowBytes, TimeSpan SinceLastSegment, bool Probing, bool PeerFinished = false);
 
 public interface IDatagramSocket : IDisposable
 {
