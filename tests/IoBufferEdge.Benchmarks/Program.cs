@@ -1,1 +1,3 @@
-return 0;
+using IoBufferEdge.Benchmarks;
+
+return Verbs.Run(args);
