@@ -3,6 +3,7 @@ using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge;
 
+/// <summary>Where the process is in its life.</summary>
 public enum GatewayState
 {
     Starting,
@@ -50,7 +51,8 @@ public sealed record GatewayStatus
 /// <param name="LastCommitMs">How long the last batch took, sync included.</param>
 /// <param name="DeviceMaxBytes">Quota of the device.</param>
 public sealed record StoreStatus(
-    string? Error, bool OutOfSpace, string? Salvage, long Generation, long Life, double LastCommitMs, long DeviceMaxBytes, StoreUsage Usage);
+    string? Error, bool OutOfSpace, string? Salvage, long Generation, long Life, double LastCommitMs, long DeviceMaxBytes,
+    StoreUsage Usage);
 
 /// <param name="Buffered">Messages that wait there.</param>
 public sealed record IdleQueue(string Id, long Buffered, long BufferedBytes, long Parked);
@@ -119,7 +121,8 @@ public sealed record ChannelStatus
     /// <summary>Until the next attempt; null when none is waited for.</summary>
     public TimeSpan? NextRetryIn { get; init; }
 
-    /// <summary>Standing conditions that an operator should know: <c>destination_resets</c>, <c>silent</c>, … with one sentence each.</summary>
+    /// <summary>Standing conditions that an operator should know: <c>destination_resets</c>, <c>silent</c>, … with one sentence
+    /// each.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Alerts { get; init; } = [];
 
     /// <summary>Ranges of sequence numbers that are lost (or were delivered before a mark that proves them missing).</summary>
@@ -139,7 +142,8 @@ public sealed record ChannelStatus
     public long WrittenMessages { get; init; }
 }
 
-/// <summary>The conservation ledger: received = delivered + buffered + parked + discarded, in messages. <see cref="Repeated"/> stands beside it.</summary>
+/// <summary>The conservation ledger: received = delivered + buffered + parked + discarded, in messages. <see cref="Repeated"/> stands
+/// beside it.</summary>
 public sealed record LedgerStatus
 {
     public long Received { get; init; }

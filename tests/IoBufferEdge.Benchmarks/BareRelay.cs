@@ -17,7 +17,8 @@ public static class BareRelay
     private const short PollIn = 1;
     private const short PollOut = 4;
 
-    /// <summary>Runs until the sender has closed and everything is sent. <paramref name="sync"/> false: a plain forwarder without a disk.</summary>
+    /// <summary>Runs until the sender has closed and everything is sent. <paramref name="sync"/> false: a plain forwarder without a
+    /// disk.</summary>
     public static void Run(int listenPort, int toPort, string file, bool sync)
     {
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);

@@ -3,7 +3,8 @@ using Xunit;
 
 namespace IoBufferEdge.SystemTests;
 
-/// <summary>The outside ledger itself: what it must notice, and that sender and receiver without a gateway between them satisfy it.</summary>
+/// <summary>The outside ledger itself: what it must notice, and that sender and receiver without a gateway between them satisfy
+/// it.</summary>
 public class LedgerTests
 {
     [Theory]

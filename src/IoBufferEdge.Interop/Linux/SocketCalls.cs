@@ -75,10 +75,12 @@ public static unsafe partial class SocketCalls
             : null;
     }
 
-    /// <summary>TCP_USER_TIMEOUT in milliseconds: how long sent bytes may stay unacknowledged; 0: the kernel's retransmission limit.</summary>
+    /// <summary>TCP_USER_TIMEOUT in milliseconds: how long sent bytes may stay unacknowledged; 0: the kernel's retransmission
+    /// limit.</summary>
     public static int SetUserTimeout(SafeSocketHandle socket, int timeoutMs) => SetOption(socket, IpProtoTcp, TcpUserTimeoutOption, timeoutMs);
 
-    /// <summary>SO_REUSEADDR alone: .NET's option of that name also sets SO_REUSEPORT, which lets two programs share a port unnoticed.</summary>
+    /// <summary>SO_REUSEADDR alone: .NET's option of that name also sets SO_REUSEPORT, which lets two programs share a port
+    /// unnoticed.</summary>
     public static int SetReuseAddress(SafeSocketHandle socket) => SetOption(socket, SolSocket, ReuseAddressOption, 1);
 
     /// <summary>SO_RCVBUFFORCE: goes beyond net.core.rmem_max; needs CAP_NET_ADMIN.</summary>
@@ -94,7 +96,8 @@ public static unsafe partial class SocketCalls
             return Result(SetSockOpt(socket, SolSocket, BindToDeviceOption, name, (uint)interfaceName.Length));
     }
 
-    /// <summary>Reads one datagram: its bytes, where it came from, whether it was cut; <see cref="ReceivedDatagram.Result"/> −errno on failure.</summary>
+    /// <summary>Reads one datagram: its bytes, where it came from, whether it was cut; <see cref="ReceivedDatagram.Result"/> −errno on
+    /// failure.</summary>
     /// <param name="sender">Takes the sender's socket address as the kernel writes it; 28 bytes are enough for IPv6.</param>
     public static ReceivedDatagram ReceiveDatagram(SafeSocketHandle socket, Span<byte> bytes, Span<byte> sender)
     {

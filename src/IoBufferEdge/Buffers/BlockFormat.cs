@@ -78,7 +78,8 @@ public static class BlockFormat
         {
             FirstSequence = BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]),
             Life = BinaryPrimitives.ReadInt64LittleEndian(bytes[16..]),
-            TotalsBefore = new QueueTotals(BinaryPrimitives.ReadInt64LittleEndian(bytes[24..]), BinaryPrimitives.ReadInt64LittleEndian(bytes[32..])),
+            TotalsBefore = new QueueTotals(
+                BinaryPrimitives.ReadInt64LittleEndian(bytes[24..]), BinaryPrimitives.ReadInt64LittleEndian(bytes[32..])),
             OldestRunningUs = BinaryPrimitives.ReadInt64LittleEndian(bytes[40..]),
             BuiltAtUnixUs = BinaryPrimitives.ReadInt64LittleEndian(bytes[48..]),
             BuiltAtRunningUs = BinaryPrimitives.ReadInt64LittleEndian(bytes[56..]),

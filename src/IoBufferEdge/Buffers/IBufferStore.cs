@@ -52,7 +52,8 @@ public enum BlockReadingStatus
     /// <summary>There is no readable block at or above the number.</summary>
     End,
 
-    /// <summary>A block that should hold the number is damaged; the next readable one begins at <see cref="BlockReading.ResumeAt"/>.</summary>
+    /// <summary>A block that should hold the number is damaged; the next readable one begins at
+    /// <see cref="BlockReading.ResumeAt"/>.</summary>
     Damaged,
 }
 
@@ -72,7 +73,8 @@ public sealed class StoreException(string message, bool outOfSpace = false, Exce
 /// <param name="Generation">Random number of this store, from its creation to its quarantine.</param>
 /// <param name="Queues">One entry per queue that was ever made here, also those without a channel today.</param>
 /// <param name="RunningUs">The running time that the last durable batch carried, µs.</param>
-/// <param name="Salvage">Null after an ordinary start; else one sentence that says what was damaged, what was read and where the rest lies.</param>
+/// <param name="Salvage">Null after an ordinary start; else one sentence that says what was damaged, what was read and where the rest
+/// lies.</param>
 public sealed record StoreOpening(long Generation, IReadOnlyList<QueueOpening> Queues, long RunningUs, string? Salvage);
 
 /// <summary>One queue as a start found it. Sequence numbers begin at 1; 0 means "none yet".</summary>
@@ -134,8 +136,8 @@ public readonly record struct QueueCounters
     public long Repeated { get; init; }
 }
 
-/// <summary>"Life <paramref name="Life"/> begins at <paramref name="BeginsAt"/>, recovered up to <paramref name="RecoveredUpTo"/>" (rule 7):
-/// it explains the gap between the two.</summary>
+/// <summary>"Life <paramref name="Life"/> begins at <paramref name="BeginsAt"/>, recovered up to <paramref name="RecoveredUpTo"/>" (rule
+/// 7): it explains the gap between the two.</summary>
 public readonly record struct LifeRecord(long Life, long BeginsAt, long RecoveredUpTo)
 {
     public SequenceRange Gap => new(RecoveredUpTo + 1, BeginsAt - 1);

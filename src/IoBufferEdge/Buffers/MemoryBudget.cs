@@ -72,7 +72,8 @@ public sealed class MemoryBudget(long totalBytes)
     }
 }
 
-/// <summary>One channel's part of the <see cref="MemoryBudget"/>. Not thread-safe but for <see cref="UsedBytes"/>: its owner's lock guards it.</summary>
+/// <summary>One channel's part of the <see cref="MemoryBudget"/>. Not thread-safe but for <see cref="UsedBytes"/>: its owner's lock guards
+/// it.</summary>
 public sealed class MemoryAccount : IDisposable
 {
     private readonly MemoryBudget _budget;
@@ -84,7 +85,8 @@ public sealed class MemoryAccount : IDisposable
 
     public long ShareBytes => _budget.ShareBytes;
 
-    /// <summary>True when a block of this size fits the account's share less <paramref name="spareBytes"/>, or the account is empty.</summary>
+    /// <summary>True when a block of this size fits the account's share less <paramref name="spareBytes"/>, or the account is
+    /// empty.</summary>
     public bool Fits(int capacityBytes, long spareBytes = 0) =>
         UsedBytes == 0 || UsedBytes + capacityBytes <= ShareBytes - spareBytes;
 

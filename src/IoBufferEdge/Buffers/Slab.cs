@@ -68,14 +68,16 @@ public sealed class Slab
     /// <summary>The queue's totals up to and including message <paramref name="index"/>.</summary>
     public QueueTotals TotalsThrough(int index) => TotalsBefore + new QueueTotals(index + 1, EndOffset(index));
 
-    /// <summary>Payload of the messages <paramref name="index"/> … <paramref name="index"/> + <paramref name="count"/> − 1, as it lies.</summary>
+    /// <summary>Payload of the messages <paramref name="index"/> … <paramref name="index"/> + <paramref name="count"/> − 1, as it
+    /// lies.</summary>
     public ReadOnlyMemory<byte> Payload(int index, int count)
     {
         var start = EndOffset(index - 1);
         return _memory.Memory[start..EndOffset(index + count - 1)];
     }
 
-    /// <summary>How many of the messages from <paramref name="index"/> on (at most <paramref name="count"/>) end within <paramref name="bytes"/>
+    /// <summary>How many of the messages from <paramref name="index"/> on (at most <paramref name="count"/>) end within
+    /// <paramref name="bytes"/>
     /// bytes behind the start of the first.</summary>
     public int CountWithin(int index, int count, long bytes)
     {

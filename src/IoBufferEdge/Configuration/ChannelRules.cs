@@ -23,7 +23,8 @@ public static class ChannelRules
     public static bool ConfirmsNothing(DestinationConfig destination) =>
         destination.Type == EndpointType.Udp || destination.EffectiveConfirm.Type == ConfirmType.None;
 
-    /// <summary>Rule 1: how long bytes must have been acknowledged before the cursor passes them, where that is the confirmation; else 0.</summary>
+    /// <summary>Rule 1: how long bytes must have been acknowledged before the cursor passes them, where that is the confirmation; else
+    /// 0.</summary>
     public static int EffectiveHoldMs(ChannelConfig channel)
     {
         var confirm = channel.Destination.EffectiveConfirm;

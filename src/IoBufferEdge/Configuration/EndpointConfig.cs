@@ -10,7 +10,8 @@ public enum EndpointType
     RemoteIcombuffer,
 }
 
-/// <summary>What both sides of a channel have in common. Keys and types are those of the endpoint document; the rest are additions.</summary>
+/// <summary>What both sides of a channel have in common. Keys and types are those of the endpoint document; the rest are
+/// additions.</summary>
 public abstract record EndpointConfig
 {
     public required EndpointType Type { get; init; }
@@ -206,7 +207,8 @@ public sealed record ConfirmConfig
     /// <summary>mllp, bytes: then the connection is closed; an ack that comes late never counts for the next message.</summary>
     public int TimeoutMs { get; init; } = 5000;
 
-    /// <summary>transport: how long bytes must have been acknowledged with the connection still up; null: 0, or 1,000 where the source has an ack.</summary>
+    /// <summary>transport: how long bytes must have been acknowledged with the connection still up; null: 0, or 1,000 where the source has
+    /// an ack.</summary>
     public int? HoldMs { get; init; }
 }
 

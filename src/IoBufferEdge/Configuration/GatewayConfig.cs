@@ -109,7 +109,8 @@ public sealed record BufferConfig
     public BlockCompression Compression { get; init; } = BlockCompression.None;
 }
 
-/// <summary>One channel: source → buffer → destination. Records compare by value: <c>Apply</c> restarts only channels that differ.</summary>
+/// <summary>One channel: source → buffer → destination. Records compare by value: <c>Apply</c> restarts only channels that
+/// differ.</summary>
 public sealed record ChannelConfig
 {
     public required string Id { get; init; }

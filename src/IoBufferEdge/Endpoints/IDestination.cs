@@ -2,7 +2,8 @@ using IoBufferEdge.Buffers;
 
 namespace IoBufferEdge.Endpoints;
 
-/// <summary>Where a channel's messages go. One life: <see cref="OpenAsync"/>, then any number of links one after the other, dispose.</summary>
+/// <summary>Where a channel's messages go. One life: <see cref="OpenAsync"/>, then any number of links one after the other,
+/// dispose.</summary>
 public interface IDestination : IAsyncDisposable
 {
     /// <summary>Binds, reads certificates: what must hold before the channel counts as started.</summary>
@@ -10,10 +11,12 @@ public interface IDestination : IAsyncDisposable
     ValueTask OpenAsync();
 
     /// <summary>Connects, or waits for the peer to connect, and completes with a link ready to send.</summary>
-    /// <exception cref="EndpointException">Refused, unreachable, timed out, handshake failed: the caller backs off and tries again.</exception>
+    /// <exception cref="EndpointException">Refused, unreachable, timed out, handshake failed: the caller backs off and tries
+    /// again.</exception>
     ValueTask<IDestinationLink> ConnectAsync(CancellationToken cancel);
 
-    /// <summary>Completes when the peer shows a sign of life that makes waiting out a backoff pointless (a new client connects, a cable is plugged).</summary>
+    /// <summary>Completes when the peer shows a sign of life that makes waiting out a backoff pointless (a new client connects, a cable is
+    /// plugged).</summary>
     ValueTask WaitForPeerSignAsync(CancellationToken cancel);
 
     EndpointStatus Status { get; }
@@ -50,7 +53,8 @@ public interface IDeliverySink
     void Confirmed(long upTo);
 
     /// <summary>The peer refused this message, the only one in flight.</summary>
-    /// <param name="permanent">It will never take it (AR, CR, nak): <c>on_reject</c> applies. Else (AE, CE) it is retried like a failure.</param>
+    /// <param name="permanent">It will never take it (AR, CR, nak): <c>on_reject</c> applies. Else (AE, CE) it is retried like a
+    /// failure.</param>
     void Rejected(long sequence, bool permanent, string reason);
 
     /// <summary>
@@ -61,9 +65,11 @@ public interface IDeliverySink
 }
 
 /// <summary>How a link ended.</summary>
-/// <param name="Orderly">The peer closed after it had acknowledged and, as far as can be seen, read everything: nothing need be repeated.</param>
+/// <param name="Orderly">The peer closed after it had acknowledged and, as far as can be seen, read everything: nothing need be
+/// repeated.</param>
 /// <param name="Reason">One short sentence for the operator.</param>
-/// <param name="RepeatFrom">Repeat nothing below this number although it is kept (udp: what was sent in the last second); 0: all that is kept.</param>
+/// <param name="RepeatFrom">Repeat nothing below this number although it is kept (udp: what was sent in the last second); 0: all that is
+/// kept.</param>
 public readonly record struct LinkEnd(bool Orderly, string Reason, long RepeatFrom = 0);
 
 /// <summary>

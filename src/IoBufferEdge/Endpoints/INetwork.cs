@@ -15,7 +15,8 @@ public interface INetwork
     /// <exception cref="EndpointException">The address is in use, not ours, or not permitted.</exception>
     IListener Listen(string host, int port, TcpTuning tuning);
 
-    /// <summary>A datagram socket: bound to receive (<paramref name="remote"/> null), or connected to send to <paramref name="remote"/>.</summary>
+    /// <summary>A datagram socket: bound to receive (<paramref name="remote"/> null), or connected to send to
+    /// <paramref name="remote"/>.</summary>
     /// <param name="receiveBufferBytes">SO_RCVBUF where it is more than the kernel's default; 0: the kernel's choice.</param>
     /// <exception cref="EndpointException">One sentence with the address and the reason.</exception>
     ValueTask<IDatagramSocket> OpenDatagramAsync(string? bind, int port, DnsEndPoint? remote, int receiveBufferBytes, CancellationToken cancel);

@@ -11,8 +11,8 @@ public interface ISource : IAsyncDisposable
     ValueTask OpenAsync();
 
     /// <summary>
-    /// Receives frames until <paramref name="stop"/>: reads the socket, splits it into frames, appends them to <paramref name="sink"/>, waits
-    /// where the sink has no room, acknowledges what is secured. Reconnects by itself. When stopped it takes no new connection,
+    /// Receives frames until <paramref name="stop"/>: reads the socket, splits it into frames, appends them to <paramref name="sink"/>,
+    /// waits where the sink has no room, acknowledges what is secured. Reconnects by itself. When stopped it takes no new connection,
     /// reads out what the kernel held at that moment, appends an unfinished frame as <see cref="MessageFlags.Partial"/>, waits until its
     /// acknowledgements have gone out (bounded by the sink, which fails its waits when the channel gives up) and returns.
     /// </summary>
@@ -47,7 +47,8 @@ public interface IMessageSink
     ValueTask WaitSecuredAsync(long sequence, CancellationToken cancel);
 }
 
-/// <summary>An endpoint cannot do what it was asked. The message is one sentence that names the address, file or device and the reason.</summary>
+/// <summary>An endpoint cannot do what it was asked. The message is one sentence that names the address, file or device and the
+/// reason.</summary>
 public sealed class EndpointException(string message, Exception? inner = null) : Exception(message, inner);
 
 public enum EndpointState
@@ -63,8 +64,10 @@ public enum EndpointState
 
 /// <param name="Detail">The peer, or why there is none; one short sentence or null.</param>
 /// <param name="Connections">Peers connected now.</param>
-/// <param name="Counters">Named event counts of this endpoint since it opened (refused_clients, oversize, partial, kernel_drops, naks …): snake_case.</param>
-public sealed record EndpointStatus(EndpointState State, string? Detail, int Connections, IReadOnlyList<KeyValuePair<string, long>> Counters)
+/// <param name="Counters">Named event counts of this endpoint since it opened (refused_clients, oversize, partial, kernel_drops, naks …):
+/// snake_case.</param>
+public sealed record EndpointStatus(
+    EndpointState State, string? Detail, int Connections, IReadOnlyList<KeyValuePair<string, long>> Counters)
 {
     public static EndpointStatus Closed { get; } = new(EndpointState.Closed, null, 0, []);
 }

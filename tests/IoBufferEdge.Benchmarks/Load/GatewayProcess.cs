@@ -217,7 +217,8 @@ public static class Config
         ["channels"] = new JsonArray(channels),
     };
 
-    /// <summary>Every argument but the ids is JSON text; <paramref name="source"/> and the others are merged over what the ports need.</summary>
+    /// <summary>Every argument but the ids is JSON text; <paramref name="source"/> and the others are merged over what the ports
+    /// need.</summary>
     public static JsonObject Channel(
         string id, int sourcePort, int destinationPort, string source = "{}", string destination = "{}", string buffer = "{}", string type = "tcp")
     {

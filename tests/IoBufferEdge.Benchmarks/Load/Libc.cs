@@ -19,7 +19,8 @@ public static partial class Libc
 
     public static bool IsRoot => GetEffectiveUserId() == 0;
 
-    /// <summary>Waits until one of two sockets is ready, at most <paramref name="timeoutMs"/>; events are POLLIN (1) and POLLOUT (4).</summary>
+    /// <summary>Waits until one of two sockets is ready, at most <paramref name="timeoutMs"/>; events are POLLIN (1) and POLLOUT
+    /// (4).</summary>
     public static void Poll(int fd1, short events1, int fd2, short events2, int timeoutMs)
     {
         Span<PollFd> fds = [new PollFd { Fd = fd1, Events = events1 }, new PollFd { Fd = fd2, Events = events2 }];

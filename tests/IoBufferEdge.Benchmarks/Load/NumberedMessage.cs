@@ -23,7 +23,8 @@ public readonly record struct NumberedFrame(long Number, int Attempt, bool Intac
 
 /// <summary>
 /// The messages of the load generator: <c>#NNNNNNNNNNNN AAAA CCCCCCCC filler\n</c>, that is number, attempt and the CRC32C (hex) of all
-/// the rest. Filler is pseudo-random bytes from 0x80 upwards: practically incompressible, and no delimiter or acknowledgement of any framing.
+/// the rest. Filler is pseudo-random bytes from 0x80 upwards: practically incompressible, and no delimiter or acknowledgement of any
+/// framing.
 /// </summary>
 public static class NumberedMessage
 {

@@ -33,7 +33,8 @@ public sealed record SenderOptions
     /// <summary>Unacknowledged messages at most.</summary>
     public int WindowMessages { get; init; } = 500;
 
-    /// <summary>The kernel's send buffer: what a broken connection swallows of a sender that asks for no acknowledgement. 0: the kernel's choice.</summary>
+    /// <summary>The kernel's send buffer: what a broken connection swallows of a sender that asks for no acknowledgement. 0: the kernel's
+    /// choice.</summary>
     public int SendBufferBytes { get; init; } = 16 * 1024;
 
     /// <summary>The last number to send; then the sender rests.</summary>
@@ -41,8 +42,8 @@ public sealed record SenderOptions
 }
 
 /// <summary>
-/// Sends numbered messages on its own thread until it is stopped and connects again, for ever, when the connection breaks. Every number goes
-/// to the ledger before it goes to the socket, every acknowledgement after it was read: the ledger never claims too much.
+/// Sends numbered messages on its own thread until it is stopped and connects again, for ever, when the connection breaks. Every number
+/// goes to the ledger before it goes to the socket, every acknowledgement after it was read: the ledger never claims too much.
 /// </summary>
 public sealed class NumberedSender : IDisposable
 {
@@ -74,7 +75,8 @@ public sealed class NumberedSender : IDisposable
 
     private bool WantsAcks => _options.Kind is SenderKind.Bytes or SenderKind.Mllp;
 
-    /// <summary>Sends nothing new; returns when everything sent was acknowledged (with acknowledgements) or written, or the time is over.</summary>
+    /// <summary>Sends nothing new; returns when everything sent was acknowledged (with acknowledgements) or written, or the time is
+    /// over.</summary>
     public void Finish(double seconds)
     {
         _finishing = true;

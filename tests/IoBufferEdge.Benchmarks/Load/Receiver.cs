@@ -122,7 +122,8 @@ public sealed class Receiver : IDisposable
 
     public void Dispose() => Down(ConnectionEnd.Reset);
 
-    /// <summary>A reset is made by the reading thread itself: closing a socket under a thread that waits for it would send FIN first.</summary>
+    /// <summary>A reset is made by the reading thread itself: closing a socket under a thread that waits for it would send FIN
+    /// first.</summary>
     private void AskForEnd(ConnectionEnd end)
     {
         if (_connection is null)

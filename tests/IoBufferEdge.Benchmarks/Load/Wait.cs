@@ -18,7 +18,8 @@ public static class Wait
         }
     }
 
-    /// <summary>Waits until <paramref name="value"/> has not changed for <paramref name="quietSeconds"/>, or gives up waiting for that.</summary>
+    /// <summary>Waits until <paramref name="value"/> has not changed for <paramref name="quietSeconds"/>, or gives up waiting for
+    /// that.</summary>
     public static void UntilQuiet(Func<long> value, double quietSeconds, double seconds)
     {
         var watch = Stopwatch.StartNew();

@@ -24,7 +24,8 @@ public sealed class ChannelRulesTests
     {
         Assert.Equal(DeliveryMode.CutThrough, ChannelRules.EffectiveDelivery(Channel()));
         Assert.Equal(DeliveryMode.CutThrough, ChannelRules.EffectiveDelivery(Acknowledged(null)));
-        Assert.Equal(DeliveryMode.DurableFirst, ChannelRules.EffectiveDelivery(Channel() with { Buffer = new() { Delivery = DeliveryMode.DurableFirst } }));
+        var durable = Channel() with { Buffer = new() { Delivery = DeliveryMode.DurableFirst } };
+        Assert.Equal(DeliveryMode.DurableFirst, ChannelRules.EffectiveDelivery(durable));
     }
 
     [Fact]
@@ -55,11 +56,14 @@ public sealed class ChannelRulesTests
     [Fact]
     public void Channels_compare_by_the_content_of_their_lists()
     {
-        var one = Channel() with { Source = Channel().Source with { Allow = ["10.0.0.0/8"], Poll = [new() { RequestHex = "01", IntervalMs = 1 }] } };
-        var same = Channel() with { Source = Channel().Source with { Allow = ["10.0.0.0/8"], Poll = [new() { RequestHex = "01", IntervalMs = 1 }] } };
-        var other = Channel() with { Source = Channel().Source with { Allow = ["10.0.0.0/9"], Poll = [new() { RequestHex = "01", IntervalMs = 1 }] } };
+        var one = Polling("10.0.0.0/8");
+        var same = Polling("10.0.0.0/8");
+        var other = Polling("10.0.0.0/9");
         Assert.Equal(one, same);
         Assert.Equal(one.GetHashCode(), same.GetHashCode());
         Assert.NotEqual(one, other);
     }
+
+    private static ChannelConfig Polling(string allowed) =>
+        Channel() with { Source = Channel().Source with { Allow = [allowed], Poll = [new() { RequestHex = "01", IntervalMs = 1 }] } };
 }

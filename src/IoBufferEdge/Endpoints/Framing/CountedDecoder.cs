@@ -61,7 +61,8 @@ internal sealed class CountedDecoder(int prefixBytes, bool bigEndian, int fixedB
         return Frame(bytes.Length, 0, bytes.Length, split: true, partial: true);
     }
 
-    /// <summary>The input ended inside a frame. Of a stripped frame only the payload is kept, and none of a prefix that is not whole.</summary>
+    /// <summary>The input ended inside a frame. Of a stripped frame only the payload is kept, and none of a prefix that is not
+    /// whole.</summary>
     private FrameResult Rest(ReadOnlySpan<byte> bytes, bool split)
     {
         var from = strip ? Math.Min(prefixBytes, bytes.Length) : 0;

@@ -35,7 +35,8 @@ public sealed class FrameEncoder
     };
 
     /// <summary>Writes the framed payload and returns its length: <see cref="OverheadBytes"/> more than the payload's.</summary>
-    /// <exception cref="ArgumentException">The destination is too short, or the payload longer than <see cref="MaxPayloadBytes"/>.</exception>
+    /// <exception cref="ArgumentException">The destination is too short, or the payload longer than
+    /// <see cref="MaxPayloadBytes"/>.</exception>
     public int Encode(ReadOnlySpan<byte> payload, Span<byte> destination)
     {
         if (payload.Length > MaxPayloadBytes)

@@ -139,7 +139,8 @@ public class FramingTests
                 Assert.All(frames, f => Assert.Equal(MessageFlags.None, f.Flags));
             }, iter: 5_000);
 
-    /// <summary>A long frame that arrives byte by byte costs linear time: a decoder that searched from the front would take minutes.</summary>
+    /// <summary>A long frame that arrives byte by byte costs linear time: a decoder that searched from the front would take
+    /// minutes.</summary>
     [Fact]
     public void A_long_frame_is_searched_once()
     {
