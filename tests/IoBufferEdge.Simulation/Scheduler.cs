@@ -86,6 +86,19 @@ public sealed class Scheduler
         }
     }
 
+    /// <summary>Runs <paramref name="main"/> in the world to its end, at most <paramref name="limit"/> of virtual time.</summary>
+    /// <exception cref="InvalidOperationException">It failed, found something wrong, or did not end.</exception>
+    public void Run(Func<Task> main, TimeSpan limit)
+    {
+        var ended = false;
+        World.Start(async () =>
+        {
+            await main();
+            ended = true;
+        });
+        if (!RunUntil(() => ended, limit)) throw new InvalidOperationException(Violation ?? $"Not at its end after {limit} of virtual time.");
+    }
+
     internal void Post(SimulatedProcess process, SendOrPostCallback callback, object? state)
     {
         if (Environment.CurrentManagedThreadId != _thread)

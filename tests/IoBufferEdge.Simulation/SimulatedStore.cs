@@ -109,8 +109,11 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         return default;
     }
 
-    private Task Pause(TimeSpan max, TimeSpan min = default) =>
-        process.Delay(min + TimeSpan.FromTicks(disk.Random.NextInt64((max - min).Ticks + 1)));
+    private Task Pause(TimeSpan max, TimeSpan min = default)
+    {
+        var time = min + TimeSpan.FromTicks(disk.Random.NextInt64((max - min).Ticks + 1));
+        return time > TimeSpan.Zero ? process.Delay(time) : Task.CompletedTask;
+    }
 
     private void Check(CommitBatch batch)
     {
