@@ -23,7 +23,7 @@ public sealed class GatewayProcess : IDisposable
     public GatewayProcess(JsonNode config, string[]? runner = null, string? binary = null, string? dataFolder = null)
     {
         _runner = [.. runner ?? [], binary ?? DefaultBinary];
-        Folder = Directory.CreateTempSubdirectory("iobuffer-test-").FullName;
+        Folder = WorkFolder.Create();
         DataFolder = dataFolder ?? Path.Combine(Folder, "data");
         ConfigFile = Path.Combine(Folder, "config.json");
         WriteConfig(config);

@@ -1,0 +1,43 @@
+using System.Globalization;
+
+namespace IoBufferEdge.Benchmarks.Bench;
+
+/// <summary>What the kernel says about a process.</summary>
+public static class ProcessFigures
+{
+    private const double TicksPerSecond = 100; // USER_HZ: fixed by the kernel's interface on every architecture that we build for
+
+    /// <summary>User and system time in seconds, all threads, resolution 10 ms.</summary>
+    public static double CpuSeconds(int processId)
+    {
+        var stat = File.ReadAllText($"/proc/{processId}/stat");
+        var fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
+        return (Number(fields[11]) + Number(fields[12])) / TicksPerSecond;
+    }
+
+    /// <summary>Bytes that the process caused to be written to the block layer.</summary>
+    public static long WrittenBytes(int processId) => Field($"/proc/{processId}/io", "write_bytes:");
+
+    /// <summary>Proportional set size in MB (10⁶).</summary>
+    public static double PssMb(int processId) => Field($"/proc/{processId}/smaps_rollup", "Pss:") * 1024 / 1e6;
+
+    public static string Machine()
+    {
+        var cpu = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':')[1].Trim()
+            ?? System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString();
+        var memory = Field("/proc/meminfo", "MemTotal:") / 1024 / 1024.0;
+        var kernel = File.ReadAllText("/proc/sys/kernel/osrelease").Trim();
+        var load = File.ReadAllText("/proc/loadavg").Split(' ')[0];
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{Environment.ProcessorCount} × {cpu}, {memory:0} GB, Linux {kernel}, {FileSystem("/var/tmp")} on /var/tmp, load {load} before the run");
+    }
+
+    private static string FileSystem(string path) =>
+        DriveInfo.GetDrives().Where(drive => path.StartsWith(drive.Name, StringComparison.Ordinal))
+            .MaxBy(drive => drive.Name.Length)?.DriveFormat ?? "unknown file system";
+
+    private static long Field(string file, string key) =>
+        Number(File.ReadLines(file).First(line => line.StartsWith(key, StringComparison.Ordinal))[key.Length..].Replace("kB", "", StringComparison.Ordinal).Trim());
+
+    private static long Number(string text) => long.Parse(text, CultureInfo.InvariantCulture);
+}
