@@ -15,8 +15,10 @@ public static class Verbs
                 return 0;
             case ["bench", .. var options]:
                 return RunBench(options);
+            case ["demo"]:
+                return Demo.Demo.Play();
             default:
-                Console.Error.WriteLine("Usage: relay LISTEN_PORT TO_PORT FILE [--no-sync] | bench [--quick]");
+                Console.Error.WriteLine("Usage: relay LISTEN_PORT TO_PORT FILE [--no-sync] | bench [--quick] | demo");
                 return 64;
         }
     }
