@@ -70,11 +70,26 @@ public static class BlockFormat
     public static bool TryRead(ReadOnlySpan<byte> bytes, out Block block)
     {
         block = default;
-        if (bytes.Length < HeaderBytes + TrailerBytes) return false;
-        if (BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic || bytes[4] != Version) return false;
+        if (!TryReadHeader(bytes, out var header)) return false;
+        if ((long)HeaderBytes + (long)header.Count * PerMessageBytes + header.PayloadBytes + TrailerBytes != bytes.Length) return false;
         if (BinaryPrimitives.ReadUInt32LittleEndian(bytes[^TrailerBytes..]) != Checksum(bytes[..^TrailerBytes])) return false;
 
-        var header = new BlockHeader
+        long sum = 0;
+        for (var i = 0; i < header.Count; i++)
+            sum += BinaryPrimitives.ReadUInt32LittleEndian(bytes[(HeaderBytes + i * PerMessageBytes)..]) & MaxMessageBytes;
+        if (sum != header.PayloadBytes) return false;
+
+        block = new Block(header, bytes);
+        return true;
+    }
+
+    /// <summary>Reads what stands at a block's front, whose rest may be missing or damaged. False when no block begins here.</summary>
+    public static bool TryReadHeader(ReadOnlySpan<byte> bytes, out BlockHeader header)
+    {
+        header = default;
+        if (bytes.Length < HeaderBytes + TrailerBytes) return false;
+        if (BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic || bytes[4] != Version) return false;
+        header = new BlockHeader
         {
             FirstSequence = BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]),
             Life = BinaryPrimitives.ReadInt64LittleEndian(bytes[16..]),
@@ -86,16 +101,7 @@ public static class BlockFormat
             Count = BinaryPrimitives.ReadInt32LittleEndian(bytes[64..]),
             PayloadBytes = BinaryPrimitives.ReadInt32LittleEndian(bytes[68..]),
         };
-        if (header.Count <= 0 || header.PayloadBytes < 0 || header.FirstSequence <= 0) return false;
-        if ((long)HeaderBytes + (long)header.Count * PerMessageBytes + header.PayloadBytes + TrailerBytes != bytes.Length) return false;
-
-        long sum = 0;
-        for (var i = 0; i < header.Count; i++)
-            sum += BinaryPrimitives.ReadUInt32LittleEndian(bytes[(HeaderBytes + i * PerMessageBytes)..]) & MaxMessageBytes;
-        if (sum != header.PayloadBytes) return false;
-
-        block = new Block(header, bytes);
-        return true;
+        return header.Count > 0 && header.PayloadBytes >= 0 && header.FirstSequence > 0;
     }
 
     private static uint Checksum(ReadOnlySpan<byte> bytes)
@@ -128,6 +134,9 @@ public readonly record struct BlockHeader
     public int PayloadBytes { get; init; }
 
     public long LastSequence => FirstSequence + Count - 1;
+
+    /// <summary>The queue's totals behind the block's last message.</summary>
+    public QueueTotals TotalsAfter => TotalsBefore + new QueueTotals(Count, PayloadBytes);
 }
 
 /// <summary>A block whose checksum holds.</summary>

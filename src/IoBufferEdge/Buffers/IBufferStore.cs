@@ -75,7 +75,11 @@ public sealed class StoreException(string message, bool outOfSpace = false, Exce
 /// <param name="RunningUs">The running time that the last durable batch carried, µs.</param>
 /// <param name="Salvage">Null after an ordinary start; else one sentence that says what was damaged, what was read and where the rest
 /// lies.</param>
-public sealed record StoreOpening(long Generation, IReadOnlyList<QueueOpening> Queues, long RunningUs, string? Salvage);
+public sealed record StoreOpening(long Generation, IReadOnlyList<QueueOpening> Queues, long RunningUs, string? Salvage)
+{
+    /// <summary>Highest queue number ever given here, also to queues that were removed: new queues get higher ones, in order.</summary>
+    public int HighestQueue { get; init; }
+}
 
 /// <summary>One queue as a start found it. Sequence numbers begin at 1; 0 means "none yet".</summary>
 public sealed record QueueOpening

@@ -1,0 +1,224 @@
+using IoBufferEdge.Interop;
+using IoBufferEdge.Interop.LibRocksDb;
+using static IoBufferEdge.Buffers.RocksStoreOptions;
+
+namespace IoBufferEdge.Buffers;
+
+/// <summary>
+/// Turns a <see cref="CommitBatch"/> into the engine's changes and follows them in <see cref="StoreContents"/>. The queues' records
+/// change at once, because after a failed write everything is loaded anew; the index, which readers see, only when the write is synced.
+/// </summary>
+internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, RocksStoreOptions options) : IDisposable
+{
+    private readonly RocksBatch _changes = engine.NewBatch();
+    private readonly List<(uint Segment, int Queue, BlockSpan Span)> _written = [];
+    private readonly List<int> _removed = [];
+    private NativeMemoryBlock _scratch = new(256 << 10);
+
+    public bool NeedsNewSegment(CommitBatch batch)
+    {
+        if (contents.OpenBytes == 0) return false;
+        if (batch.BeginSegment || contents.OpenBytes >= options.SegmentBytes) return true;
+        foreach (var commit in batch.Queues)
+            if (commit.Blocks.Count > 0 && contents.Open.TryGetValue(commit.Queue, out var open) && commit.Blocks[0].FirstSequence <= open.Last)
+                return true;
+        return false;
+    }
+
+    /// <summary>Closes the open segment: what is consumed in it is deleted before the engine writes it into a file.</summary>
+    public void SwitchSegment()
+    {
+        _changes.Clear();
+        foreach (var (queue, open) in contents.Open) DeleteConsumed(queue, open);
+        var needed = contents.Index.In(contents.OpenSegment).ToList();
+        if (needed.Count > 0)
+        {
+            _changes.Put(RecordsFamily, StoreRecords.SummaryKey(contents.OpenSegment), StoreRecords.Summary(needed));
+            contents.Summarized.Add(contents.OpenSegment);
+        }
+
+        foreach (var segment in contents.Summarized.Where(s => !contents.Index.IsNeeded(s)).ToList())
+        {
+            _changes.Delete(RecordsFamily, StoreRecords.SummaryKey(segment));
+            contents.Summarized.Remove(segment);
+        }
+
+        contents.OpenSegment++;
+        contents.OpenBytes = 0;
+        contents.Open.Clear();
+        _changes.Put(RecordsFamily, StoreRecords.OpenSegment, StoreRecords.U32(contents.OpenSegment));
+        engine.WriteSynced(_changes);
+        engine.Flush(wait: false);
+        foreach (var (from, to) in contents.Index.Unneeded(contents.OpenSegment))
+            engine.DeleteFilesInRange(MessagesFamily, StoreRecords.BlockKey(from, 0, 0), StoreRecords.BlockKey(to, 0, 0));
+    }
+
+    /// <summary>Writes the batch with one sync. The index is changed by <see cref="Publish"/>.</summary>
+    public void Write(CommitBatch batch)
+    {
+        _changes.Clear();
+        _written.Clear();
+        _removed.Clear();
+        foreach (var commit in batch.Queues)
+        {
+            if (commit.Removes) Remove(commit.Queue);
+            else Add(commit);
+        }
+
+        contents.RunningUs = batch.RunningUs;
+        _changes.Put(RecordsFamily, StoreRecords.Clock, StoreRecords.I64(batch.RunningUs));
+        engine.WriteSynced(_changes);
+    }
+
+    /// <summary>Shows readers what the last <see cref="Write"/> made durable.</summary>
+    public void Publish(CommitBatch batch)
+    {
+        foreach (var (segment, queue, span) in _written) contents.Index.Add(segment, queue, span);
+        foreach (var commit in batch.Queues)
+            if (!commit.Removes)
+                contents.Index.Trim(commit.Queue, commit.Cursor);
+        foreach (var queue in _removed) contents.Index.Remove(queue);
+    }
+
+    public void Dispose()
+    {
+        _changes.Dispose();
+        ((IDisposable)_scratch).Dispose();
+    }
+
+    private void Add(QueueCommit commit)
+    {
+        var queue = QueueFor(commit);
+        (queue.Cursor, queue.TotalsAtCursor, queue.Counters) = (commit.Cursor, commit.TotalsAtCursor, commit.Counters);
+        queue.ReservedUpTo = Math.Max(queue.ReservedUpTo, commit.ReservedUpTo);
+
+        foreach (var block in commit.Blocks) AddBlock(commit.Queue, queue, block);
+        foreach (var park in commit.Parks)
+            _changes.Put(RecordsFamily, StoreRecords.NumberKey('P', commit.Queue, park.FirstSequence), Encode(park));
+        foreach (var number in commit.Unparks) _changes.Delete(RecordsFamily, StoreRecords.NumberKey('P', commit.Queue, number));
+        if (commit.BeginsLife is { } life) AddLife(commit.Queue, queue, life);
+        foreach (var discard in commit.Discards) AddDiscard(commit.Queue, queue, discard);
+        ForgetPassed(commit.Queue, queue);
+
+        _changes.Put(RecordsFamily, StoreRecords.QueueKey('K', commit.Queue), StoreRecords.State(queue));
+        if (contents.Open.TryGetValue(commit.Queue, out var open)) TrimOpen(commit.Queue, open, commit.Cursor);
+    }
+
+    private QueueState QueueFor(QueueCommit commit)
+    {
+        if (contents.Queues.TryGetValue(commit.Queue, out var queue)) return queue;
+        if (commit.CreatesId is null) throw new ArgumentException($"Queue {commit.Queue} does not exist and the batch does not create it.");
+        if (commit.Queue is <= 0 or > ushort.MaxValue || commit.Queue <= contents.HighestQueue)
+            throw new ArgumentException($"Queue number {commit.Queue} was given before or is out of range: the next one is {contents.HighestQueue + 1}.");
+        contents.Queues.Add(commit.Queue, queue = new QueueState { Id = commit.CreatesId });
+        contents.HighestQueue = commit.Queue;
+        _changes.Put(RecordsFamily, StoreRecords.QueueKey('Q', commit.Queue), StoreRecords.Name(commit.CreatesId));
+        _changes.Put(RecordsFamily, StoreRecords.HighestQueue, StoreRecords.U32((uint)commit.Queue));
+        return queue;
+    }
+
+    private void AddBlock(int number, QueueState queue, PendingBlock block)
+    {
+        var bytes = Encode(block);
+        if (!BlockFormat.TryReadHeader(bytes, out var header)) throw new ArgumentException($"Queue {number}: not a block.");
+        _changes.Put(MessagesFamily, StoreRecords.BlockKey(contents.OpenSegment, number, header.FirstSequence), bytes);
+        _written.Add((contents.OpenSegment, number, new BlockSpan(header.FirstSequence, header.LastSequence, header.TotalsAfter)));
+        contents.OpenBytes += bytes.Length;
+        var open = contents.OpenOf(number);
+        open.Blocks.Enqueue(new OpenBlock(header.LastSequence, bytes.Length));
+        open.Last = header.LastSequence;
+        if (header.LastSequence <= queue.LastWritten) return;
+        (queue.LastWritten, queue.TotalsAtLast) = (header.LastSequence, header.TotalsAfter);
+    }
+
+    private void AddLife(int number, QueueState queue, LifeRecord life)
+    {
+        queue.Lives.RemoveAll(l => l.BeginsAt == life.BeginsAt);
+        queue.Lives.Add(life);
+        _changes.Put(RecordsFamily, StoreRecords.NumberKey('L', number, life.BeginsAt), StoreRecords.I64(life.Life, life.RecoveredUpTo));
+    }
+
+    private void AddDiscard(int number, QueueState queue, SequenceRange discard)
+    {
+        var first = discard.First;
+        if (queue.Discards.Count > 0 && queue.Discards[^1] is var last && discard.First >= last.First && discard.First <= last.Last + 1)
+        {
+            first = last.First;
+            queue.Discards.RemoveAt(queue.Discards.Count - 1);
+            discard = new SequenceRange(first, Math.Max(last.Last, discard.Last));
+        }
+
+        queue.Discards.Add(discard);
+        _changes.Put(RecordsFamily, StoreRecords.NumberKey('D', number, first), StoreRecords.I64(discard.Last));
+    }
+
+    private void ForgetPassed(int number, QueueState queue)
+    {
+        for (var passed = queue.Lives.FindIndex(l => l.Gap.Last > queue.Cursor) is var i and >= 0 ? i : queue.Lives.Count;
+             passed > StoreRecords.PassedKept;
+             passed--)
+        {
+            _changes.Delete(RecordsFamily, StoreRecords.NumberKey('L', number, queue.Lives[0].BeginsAt));
+            queue.Lives.RemoveAt(0);
+        }
+
+        for (var passed = queue.Discards.FindIndex(d => d.Last > queue.Cursor) is var i and >= 0 ? i : queue.Discards.Count;
+             passed > StoreRecords.PassedKept;
+             passed--)
+        {
+            _changes.Delete(RecordsFamily, StoreRecords.NumberKey('D', number, queue.Discards[0].First));
+            queue.Discards.RemoveAt(0);
+        }
+    }
+
+    private void TrimOpen(int number, OpenQueue open, long cursor)
+    {
+        while (open.Blocks.TryPeek(out var block) && block.Last <= cursor)
+        {
+            open.Blocks.Dequeue();
+            open.ConsumedBytes += block.Bytes;
+            open.ConsumedLast = block.Last;
+        }
+
+        if (open.ConsumedBytes >= options.TrimBytes) DeleteConsumed(number, open);
+    }
+
+    private void DeleteConsumed(int number, OpenQueue open)
+    {
+        if (open.ConsumedLast <= open.DeletedLast) return;
+        _changes.DeleteRange(
+            MessagesFamily,
+            StoreRecords.BlockKey(contents.OpenSegment, number, open.DeletedLast + 1),
+            StoreRecords.BlockKey(contents.OpenSegment, number, open.ConsumedLast + 1));
+        (open.DeletedLast, open.ConsumedBytes) = (open.ConsumedLast, 0);
+    }
+
+    private void Remove(int number)
+    {
+        if (!contents.Queues.Remove(number)) return;
+        _removed.Add(number);
+        contents.Open.Remove(number);
+        _changes.DeleteRange(
+            MessagesFamily, StoreRecords.BlockKey(contents.OpenSegment, number, 0), StoreRecords.BlockKeyEnd(contents.OpenSegment, number));
+        _changes.Delete(RecordsFamily, StoreRecords.QueueKey('Q', number));
+        _changes.Delete(RecordsFamily, StoreRecords.QueueKey('K', number));
+        foreach (var kind in "LDP")
+        {
+            _changes.DeleteRange(
+                RecordsFamily, StoreRecords.NumberKey(kind, number, 0), StoreRecords.NumberKey(kind, number, long.MaxValue));
+        }
+    }
+
+    private Span<byte> Encode(PendingBlock block)
+    {
+        if (block.EncodedLength > _scratch.Capacity)
+        {
+            ((IDisposable)_scratch).Dispose();
+            _scratch = new NativeMemoryBlock(block.EncodedLength);
+        }
+
+        var bytes = _scratch.GetSpan()[..block.EncodedLength];
+        block.EncodeTo(bytes);
+        return bytes;
+    }
+}

@@ -1,0 +1,193 @@
+using System.Buffers.Binary;
+using System.Text;
+
+namespace IoBufferEdge.Buffers;
+
+/// <summary>
+/// The store's format on disk, version 1. It is a RocksDB with two column families. Integers in keys are big-endian, so that the
+/// engine's order is the numbers' order; integers in values are little-endian. A totals pair is i64 messages, i64 payload bytes.
+/// <code>
+/// family "messages"
+///   segment u32, queue u16, first sequence u64        a block (BlockFormat)
+///     Segments count up and are closed at ~6 MB. A segment holds each queue's blocks in ascending order without overlap; blocks of
+///     different segments may overlap: a batch that failed is written again in a new segment, with the same messages.
+///
+/// family "default"
+///   'V'                       u32 format version, i64 generation
+///   'N'                       u32 highest queue number ever given: numbers are never given twice, also after a purge
+///   'O'                       u32 number of the open segment
+///   'C'                       i64 running time of the gateway over all its lives, µs
+///   'Q' queue u16             the queue's name (channel id), UTF-8
+///   'K' queue u16             i64 cursor, i64 reserved up to, i64 last written, totals at cursor, totals at last written,
+///                             counters: delivered, parked, discarded, lost (totals each), i64 repeated
+///   'L' queue u16, begin u64  i64 life, i64 recovered up to: "this life begins here"; explains the gap between the two
+///   'D' queue u16, first u64  i64 last: numbers discarded by policy
+///   'P' queue u16, number u64 a block of the one parked message
+///   'S' segment u32           summary of a closed segment, per queue that still needs it: u16 queue, i64 first, i64 last,
+///                             totals behind the last. A start reads these and scans only what has none.
+/// </code>
+/// Life and discard records are forgotten some time after the cursor has passed them (the newest <see cref="PassedKept"/> stay, because
+/// a stop may set the cursor back).
+/// </summary>
+internal static class StoreRecords
+{
+    public const uint FormatVersion = 1;
+    public const int PassedKept = 64;
+    public const int BlockKeyBytes = 14;
+    private const int StateBytes = 16 * sizeof(long);
+    private const int SummaryEntryBytes = 2 + 4 * sizeof(long);
+
+    public static ReadOnlySpan<byte> Version => "V"u8;
+
+    public static ReadOnlySpan<byte> HighestQueue => "N"u8;
+
+    public static ReadOnlySpan<byte> OpenSegment => "O"u8;
+
+    public static ReadOnlySpan<byte> Clock => "C"u8;
+
+    public static byte[] BlockKey(uint segment, int queue, long first)
+    {
+        var key = new byte[BlockKeyBytes];
+        BinaryPrimitives.WriteUInt32BigEndian(key, segment);
+        BinaryPrimitives.WriteUInt16BigEndian(key.AsSpan(4), (ushort)queue);
+        BinaryPrimitives.WriteInt64BigEndian(key.AsSpan(6), first);
+        return key;
+    }
+
+    /// <summary>The first key behind a queue's blocks in a segment.</summary>
+    public static byte[] BlockKeyEnd(uint segment, int queue) =>
+        queue < ushort.MaxValue ? BlockKey(segment, queue + 1, 0) : BlockKey(segment + 1, 0, 0);
+
+    public static (uint Segment, int Queue, long First) ReadBlockKey(ReadOnlySpan<byte> key) =>
+        (BinaryPrimitives.ReadUInt32BigEndian(key), BinaryPrimitives.ReadUInt16BigEndian(key[4..]), BinaryPrimitives.ReadInt64BigEndian(key[6..]));
+
+    /// <summary>Key of a record that a queue has once.</summary>
+    public static byte[] QueueKey(char kind, int queue)
+    {
+        var key = new byte[3];
+        key[0] = (byte)kind;
+        BinaryPrimitives.WriteUInt16BigEndian(key.AsSpan(1), (ushort)queue);
+        return key;
+    }
+
+    /// <summary>Key of a record that a queue has per sequence number.</summary>
+    public static byte[] NumberKey(char kind, int queue, long number)
+    {
+        var key = new byte[11];
+        key[0] = (byte)kind;
+        BinaryPrimitives.WriteUInt16BigEndian(key.AsSpan(1), (ushort)queue);
+        BinaryPrimitives.WriteInt64BigEndian(key.AsSpan(3), number);
+        return key;
+    }
+
+    public static byte[] SummaryKey(uint segment)
+    {
+        var key = new byte[5];
+        key[0] = (byte)'S';
+        BinaryPrimitives.WriteUInt32BigEndian(key.AsSpan(1), segment);
+        return key;
+    }
+
+    public static int QueueOf(ReadOnlySpan<byte> key) => BinaryPrimitives.ReadUInt16BigEndian(key[1..]);
+
+    public static long NumberOf(ReadOnlySpan<byte> key) => BinaryPrimitives.ReadInt64BigEndian(key[3..]);
+
+    public static uint SegmentOf(ReadOnlySpan<byte> key) => BinaryPrimitives.ReadUInt32BigEndian(key[1..]);
+
+    public static byte[] U32(uint value)
+    {
+        var bytes = new byte[4];
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes, value);
+        return bytes;
+    }
+
+    public static byte[] I64(params ReadOnlySpan<long> values)
+    {
+        var bytes = new byte[values.Length * 8];
+        for (var i = 0; i < values.Length; i++) BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(i * 8), values[i]);
+        return bytes;
+    }
+
+    public static long ReadI64(ReadOnlySpan<byte> bytes, int index = 0) => BinaryPrimitives.ReadInt64LittleEndian(bytes[(index * 8)..]);
+
+    public static uint ReadU32(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt32LittleEndian(bytes);
+
+    public static byte[] VersionValue(long generation) => [.. U32(FormatVersion), .. I64(generation)];
+
+    public static byte[] Name(string id) => Encoding.UTF8.GetBytes(id);
+
+    public static byte[] State(QueueState q) => I64(
+        q.Cursor, q.ReservedUpTo, q.LastWritten, q.TotalsAtCursor.Messages, q.TotalsAtCursor.Bytes, q.TotalsAtLast.Messages, q.TotalsAtLast.Bytes,
+        q.Counters.Delivered.Messages, q.Counters.Delivered.Bytes, q.Counters.Parked.Messages, q.Counters.Parked.Bytes,
+        q.Counters.Discarded.Messages, q.Counters.Discarded.Bytes, q.Counters.Lost.Messages, q.Counters.Lost.Bytes, q.Counters.Repeated);
+
+    /// <summary>False when the bytes are not a state record.</summary>
+    public static bool TryReadState(ReadOnlySpan<byte> bytes, QueueState into)
+    {
+        if (bytes.Length != StateBytes) return false;
+        (into.Cursor, into.ReservedUpTo, into.LastWritten) = (ReadI64(bytes), ReadI64(bytes, 1), ReadI64(bytes, 2));
+        into.TotalsAtCursor = Totals(bytes, 3);
+        into.TotalsAtLast = Totals(bytes, 5);
+        into.Counters = new QueueCounters
+        {
+            Delivered = Totals(bytes, 7),
+            Parked = Totals(bytes, 9),
+            Discarded = Totals(bytes, 11),
+            Lost = Totals(bytes, 13),
+            Repeated = ReadI64(bytes, 15),
+        };
+        return true;
+    }
+
+    public static byte[] Summary(IEnumerable<(int Queue, BlockSpan Span)> entries)
+    {
+        var bytes = new List<byte>();
+        foreach (var (queue, span) in entries)
+        {
+            bytes.Add((byte)queue);
+            bytes.Add((byte)(queue >> 8));
+            bytes.AddRange(I64(span.First, span.Last, span.TotalsAfter.Messages, span.TotalsAfter.Bytes));
+        }
+
+        return [.. bytes];
+    }
+
+    public static IEnumerable<(int Queue, BlockSpan Span)> ReadSummary(byte[] bytes)
+    {
+        for (var at = 0; at + SummaryEntryBytes <= bytes.Length; at += SummaryEntryBytes)
+        {
+            var entry = bytes.AsSpan(at + 2, SummaryEntryBytes - 2);
+            yield return (bytes[at] | (bytes[at + 1] << 8), new BlockSpan(ReadI64(entry), ReadI64(entry, 1), Totals(entry, 2)));
+        }
+    }
+
+    private static QueueTotals Totals(ReadOnlySpan<byte> bytes, int index) => new(ReadI64(bytes, index), ReadI64(bytes, index + 1));
+}
+
+/// <summary>Numbers that lie in blocks, and the queue's totals behind the last of them.</summary>
+internal readonly record struct BlockSpan(long First, long Last, QueueTotals TotalsAfter);
+
+/// <summary>What the store knows of one queue, as of the last batch that was synced.</summary>
+internal sealed class QueueState
+{
+    public required string Id { get; init; }
+
+    public long Cursor { get; set; }
+
+    public long ReservedUpTo { get; set; }
+
+    /// <summary>Highest number ever written in a block; it may be below the cursor.</summary>
+    public long LastWritten { get; set; }
+
+    public QueueTotals TotalsAtCursor { get; set; }
+
+    public QueueTotals TotalsAtLast { get; set; }
+
+    public QueueCounters Counters { get; set; }
+
+    /// <summary>Ascending.</summary>
+    public List<LifeRecord> Lives { get; } = [];
+
+    /// <summary>Ascending, without neighbours that touch.</summary>
+    public List<SequenceRange> Discards { get; } = [];
+}
