@@ -192,7 +192,7 @@ public static unsafe partial class SocketCalls
 public readonly record struct ReceivedDatagram(int Result, int SenderBytes, bool Truncated, uint? Drops);
 
 /// <summary>The part of struct tcp_info (include/uapi/linux/tcp.h) that the gateway uses.</summary>
-/// <param name="State">1 ESTABLISHED … 8 CLOSE_WAIT.</param>
+/// <param name="State">1 ESTABLISHED, 4 FIN_WAIT1, 5 FIN_WAIT2, 6 TIME_WAIT, 7 CLOSE, 8 CLOSE_WAIT, 9 LAST_ACK, 11 CLOSING.</param>
 /// <param name="Probes">Zero-window or keepalive probes that the peer has not answered.</param>
 /// <param name="SendMss">Bytes in a full segment to the peer.</param>
 /// <param name="UnacknowledgedSegments">Segments in flight.</param>
@@ -204,7 +204,11 @@ public readonly record struct TcpInfo(
 {
     private const int SendWindowOffset = 228;
 
-    public bool IsOpen => State is 1 or 8;
+    /// <summary>Neither reset nor timed out, nor finished by both sides.</summary>
+    public bool IsAlive => State is 1 or 4 or 5 or 8 or 9 or 11;
+
+    /// <summary>The peer's FIN has arrived.</summary>
+    public bool PeerHasFinished => State is 8 or 9 or 11;
 
     /// <summary>Null when the kernel returned less than the part that every kernel has.</summary>
     public static TcpInfo? Parse(ReadOnlySpan<byte> info) => info.Length < 60

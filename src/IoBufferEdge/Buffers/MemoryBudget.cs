@@ -6,7 +6,8 @@ namespace IoBufferEdge.Buffers;
 /// The one memory budget of the gateway (<c>memory_bytes</c>): tails, what is kept for a repeat, blocks read back from disk and
 /// half-read frames live in blocks outside the garbage collector's heap, and each is charged to an account. Accounts share the
 /// budget evenly; an account that holds nothing may always take one block, so that a message larger than its share still passes.
-/// Blocks of <see cref="SlabBytes"/> are kept for the next taker. Thread-safe.
+/// Blocks of <see cref="SlabBytes"/> are kept for the next taker. Receive buffers take one ordinary block each; a frame that needs
+/// more waits until the budget has room, one such frame is always admitted. Thread-safe.
 /// </summary>
 public sealed class MemoryBudget(long totalBytes)
 {
@@ -18,7 +19,9 @@ public sealed class MemoryBudget(long totalBytes)
     private readonly Lock _lock = new();
     private readonly Stack<NativeMemoryBlock> _spares = new();
     private readonly List<MemoryAccount> _accounts = [];
+    private readonly Queue<GrowthTurn> _growthTurns = new();
     private long _usedBytes;
+    private int _grownBlocks;
 
     public long TotalBytes { get; } = totalBytes;
 
@@ -56,11 +59,62 @@ public sealed class MemoryBudget(long totalBytes)
         return new NativeMemoryBlock(capacityBytes);
     }
 
+    /// <summary>
+    /// Takes a block for a frame that outgrows its receive buffer: when the budget has room for it, or no other such block is out, and
+    /// no sooner than those who asked earlier. Who is told to <paramref name="hurry"/> gets it at once: a source that stops waits for no other channel.
+    /// </summary>
+    internal async ValueTask<NativeMemoryBlock> GrowAsync(int capacityBytes, CancellationToken hurry)
+    {
+        GrowthTurn? turn = null;
+        lock (_lock)
+        {
+            if (hurry.IsCancellationRequested || _growthTurns.Count == 0 && MayGrow(capacityBytes)) ChargeGrowth(capacityBytes);
+            else _growthTurns.Enqueue(turn = new GrowthTurn(capacityBytes));
+        }
+
+        if (turn is not null) await WaitForTurnAsync(turn, hurry);
+        return new NativeMemoryBlock(capacityBytes);
+    }
+
+    internal void ReturnGrown(NativeMemoryBlock block)
+    {
+        lock (_lock) _grownBlocks--;
+        Return(block);
+    }
+
+    private async ValueTask WaitForTurnAsync(GrowthTurn turn, CancellationToken hurry)
+    {
+        await using (hurry.UnsafeRegister(static t => ((GrowthTurn)t!).TrySetResult(false), turn))
+        {
+            if (await turn.Task) return;
+        }
+
+        lock (_lock) ChargeGrowth(turn.CapacityBytes);
+    }
+
+    private bool MayGrow(int capacityBytes) => _grownBlocks == 0 || UsedBytes + capacityBytes <= TotalBytes;
+
+    private void ChargeGrowth(int capacityBytes)
+    {
+        _grownBlocks++;
+        Interlocked.Add(ref _usedBytes, capacityBytes);
+    }
+
+    private void AdmitGrowth()
+    {
+        while (_growthTurns.TryPeek(out var turn) && (turn.Task.IsCompleted || MayGrow(turn.CapacityBytes)))
+        {
+            _growthTurns.Dequeue();
+            if (turn.TrySetResult(true)) ChargeGrowth(turn.CapacityBytes);
+        }
+    }
+
     internal void Return(NativeMemoryBlock block)
     {
         Interlocked.Add(ref _usedBytes, -block.Capacity);
         lock (_lock)
         {
+            AdmitGrowth();
             if (block.Capacity == SlabBytes && _spares.Count < SparesMax)
             {
                 _spares.Push(block);
@@ -69,6 +123,12 @@ public sealed class MemoryBudget(long totalBytes)
         }
 
         ((IDisposable)block).Dispose();
+    }
+
+    /// <summary>Someone who waits to grow. Completes with true when admitted and charged, with false when told to hurry.</summary>
+    private sealed class GrowthTurn(int capacityBytes) : TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously)
+    {
+        public int CapacityBytes { get; } = capacityBytes;
     }
 }
 

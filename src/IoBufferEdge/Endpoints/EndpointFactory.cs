@@ -1,0 +1,41 @@
+using IoBufferEdge.Buffers;
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Endpoints.Tcp;
+using IoBufferEdge.Endpoints.Udp;
+using Microsoft.Extensions.Logging;
+
+namespace IoBufferEdge.Endpoints;
+
+/// <summary>What every endpoint is made with.</summary>
+public sealed record EndpointContext(INetwork Network, MemoryBudget Memory, TimeProvider Time, Random Random, ILogger Log);
+
+/// <summary>The one place where a configured type becomes an endpoint.</summary>
+public static class EndpointFactory
+{
+    /// <exception cref="EndpointException">The type is not available in this version, or a value makes no sense.</exception>
+    public static ISource CreateSource(ChannelConfig channel, EndpointContext context) => channel.Source.Type switch
+    {
+        EndpointType.TcpServer or EndpointType.TcpClient => new TcpSource(channel, context),
+        EndpointType.Udp => new UdpSource(channel, context),
+        _ => throw NotAvailable(channel, "source", channel.Source.Type),
+    };
+
+    /// <exception cref="EndpointException">The type is not available in this version, or a value makes no sense.</exception>
+    public static IDestination CreateDestination(ChannelConfig channel, EndpointContext context) => channel.Destination.Type switch
+    {
+        _ => throw NotAvailable(channel, "destination", channel.Destination.Type),
+    };
+
+    private static EndpointException NotAvailable(ChannelConfig channel, string side, EndpointType type)
+    {
+        var name = type switch
+        {
+            EndpointType.TcpServer => "tcp_server",
+            EndpointType.TcpClient => "tcp_client",
+            EndpointType.Serial => "serial",
+            EndpointType.Udp => "udp",
+            _ => "remote_icombuffer",
+        };
+        return new EndpointException($"Channel {channel.Id}: a {name} {side} is not available in this version.");
+    }
+}

@@ -1,0 +1,197 @@
+using IoBufferEdge.Buffers;
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Endpoints.Framing;
+
+namespace IoBufferEdge.Endpoints.Tcp;
+
+/// <summary>What the connections of one source count together.</summary>
+internal sealed class TcpSourceCounters
+{
+    public EventCounter Connections { get; } = new("connections");
+
+    public EventCounter RefusedClients { get; } = new("refused_clients");
+
+    public EventCounter RefusedAddresses { get; } = new("refused_addresses");
+
+    public EventCounter FailedHandshakes { get; } = new("failed_handshakes");
+
+    public EventCounter Partial { get; } = new("partial");
+
+    public EventCounter Oversize { get; } = new("oversize");
+
+    public EventCounter NoiseBytes { get; } = new("noise_bytes");
+
+    public EventCounter Acks { get; } = new("acks");
+
+    public EventCounter Naks { get; } = new("naks");
+
+    public IReadOnlyList<KeyValuePair<string, long>> Snapshot() => EventCounter.Snapshot(
+        Connections, RefusedClients, RefusedAddresses, FailedHandshakes, Partial, Oversize, NoiseBytes, Acks, Naks);
+}
+
+/// <summary>
+/// Receives from one connection until the peer's end or the channel's stop. Where the sink has no room it stops reading, so that the
+/// TCP window closes: nothing is dropped, and the connection stays. A connection closes in order (FIN) only when everything that was
+/// read from it is appended and acknowledged; otherwise it is reset, so that the sender knows.
+/// </summary>
+internal sealed class TcpReceiver : IDisposable
+{
+    private readonly IConnection _connection;
+    private readonly IMessageSink _sink;
+    private readonly SourceConfig _config;
+    private readonly TcpSourceCounters _counters;
+    private readonly FrameDecoder _decoder;
+    private readonly ReceiveBuffer _buffer;
+    private readonly SourceAck? _ack;
+    private readonly AckSender? _acks;
+
+    public TcpReceiver(
+        IConnection connection, IMessageSink sink, SourceConfig config, SourceAck? ack, TcpSourceCounters counters, EndpointContext context)
+    {
+        (_connection, _sink, _config, _ack, _counters) = (connection, sink, config, ack, counters);
+        _decoder = FrameDecoder.Create(config.EffectiveFraming, config.MaxMessageBytes, config.OnOversize);
+        _buffer = new ReceiveBuffer(context.Memory, _decoder.BufferBytesNeeded);
+        _acks = ack is null ? null : new AckSender(connection, sink, context.Time);
+    }
+
+    /// <summary>Anything came.</summary>
+    public bool HasReceived { get; private set; }
+
+    /// <summary>Completes with the reason for the end, in the operator's words.</summary>
+    /// <exception cref="OperationCanceledException">The channel gave up.</exception>
+    public async Task<string> RunAsync(CancellationToken stop)
+    {
+        var acknowledging = _acks?.RunAsync() ?? Task.CompletedTask;
+        try
+        {
+            var reason = await ReceiveAsync(stop);
+            if (_acks is not null) await _acks.CompleteAsync(acknowledging);
+            _connection.ShutdownSend();
+            return reason;
+        }
+        catch (Exception e)
+        {
+            _connection.AbortOnDispose();
+            _acks?.Cancel();
+            await acknowledging.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+            if (e is IOException or OversizeException) return e.Message;
+            throw;
+        }
+    }
+
+    public void Dispose()
+    {
+        _buffer.Dispose();
+        _acks?.Dispose();
+    }
+
+    /// <summary>Reads and appends until the stream ends; when told to stop, until what the kernel holds at that moment is appended.</summary>
+    private async ValueTask<string> ReceiveAsync(CancellationToken stop)
+    {
+        try
+        {
+            while (await ReadAsync(stop) is var read and > 0)
+            {
+                HasReceived = true;
+                _buffer.Filled(read);
+                await AppendFramesAsync(endOfInput: false);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            await ReadOutAsync(stop);
+            await AppendFramesAsync(endOfInput: true);
+            return "the channel stops";
+        }
+        catch (IOException)
+        {
+            await AppendFramesAsync(endOfInput: true);
+            throw;
+        }
+
+        await AppendFramesAsync(endOfInput: true);
+        return "the peer has closed it";
+    }
+
+    private async ValueTask<int> ReadAsync(CancellationToken stop)
+    {
+        await _buffer.MakeRoomAsync(stop);
+        return await _connection.ReceiveAsync(_buffer.Free, stop);
+    }
+
+    /// <summary>A peer that goes on sending must not keep us: what the kernel held is at most its receive buffer, twice what was asked for.</summary>
+    private async ValueTask ReadOutAsync(CancellationToken stop)
+    {
+        var left = 2L * Math.Max(_config.RecvBufferBytes, MemoryBudget.SlabBytes);
+        while (left > 0)
+        {
+            await _buffer.MakeRoomAsync(stop);
+            var read = _connection.ReceiveNow(_buffer.Free.Span);
+            if (read <= 0) return;
+            left -= read;
+            _buffer.Filled(read);
+            await AppendFramesAsync(endOfInput: false);
+        }
+    }
+
+    private async ValueTask AppendFramesAsync(bool endOfInput)
+    {
+        while (true)
+        {
+            var frame = _decoder.Next(_buffer.Bytes, endOfInput);
+            if (frame.Status == FrameStatus.NeedMore)
+            {
+                _counters.NoiseBytes.Add(frame.Consumed);
+                _buffer.Consume(frame.Consumed);
+                break;
+            }
+
+            if (frame.Status == FrameStatus.Oversize) await RefuseAsync();
+            else await AppendAsync(frame);
+            _buffer.Consume(frame.Consumed);
+        }
+
+        Publish();
+    }
+
+    private async ValueTask AppendAsync(FrameResult frame)
+    {
+        long sequence;
+        while (!_sink.TryAppend(_buffer.Bytes.Slice(frame.Start, frame.Length), frame.Flags, out sequence))
+        {
+            Publish();
+            await _sink.WaitForRoomAsync(frame.Length, CancellationToken.None);
+        }
+
+        if ((frame.Flags & MessageFlags.Partial) != MessageFlags.None) _counters.Partial.Add();
+        else if (_ack is not null) await AcknowledgeAsync(sequence, _ack.For(_buffer.Bytes.Slice(frame.Start, frame.Length)), _counters.Acks);
+    }
+
+    /// <summary>A frame longer than allowed was dropped: the sender is told, by its nak or by the end of the connection.</summary>
+    private async ValueTask RefuseAsync()
+    {
+        _counters.Oversize.Add();
+        if (_ack?.Nak is not { } nak)
+            throw new OversizeException($"a message was longer than max_message_bytes ({_config.MaxMessageBytes})");
+        await AcknowledgeAsync(0, nak, _counters.Naks);
+    }
+
+    private async ValueTask AcknowledgeAsync(long sequence, ReadOnlyMemory<byte> bytes, EventCounter counter)
+    {
+        while (!_acks!.TryAdd(sequence, bytes.Span))
+        {
+            Publish();
+            await _acks.WaitForRoomAsync();
+        }
+
+        counter.Add();
+    }
+
+    private void Publish()
+    {
+        _sink.Publish();
+        _acks?.Flush();
+    }
+
+    private sealed class OversizeException(string message) : Exception(message);
+}
