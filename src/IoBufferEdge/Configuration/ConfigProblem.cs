@@ -1,0 +1,66 @@
+namespace IoBufferEdge.Configuration;
+
+public enum ConfigSeverity
+{
+    Error,
+    Warning,
+}
+
+/// <param name="Path">Where in the document, <c>channels[0].source.port</c>; <c>line 3, column 14</c> where it is not JSON; <c>$</c>: all of it.</param>
+/// <param name="Message">What is wrong and what would be right; begins with a verb or a noun phrase that the path is the subject of.</param>
+public sealed record ConfigProblem(ConfigSeverity Severity, string Path, string Message)
+{
+    /// <summary>One line.</summary>
+    public override string ToString() => $"{(Severity == ConfigSeverity.Error ? "error" : "warning")}: {Path}: {Message}";
+}
+
+/// <param name="Config">Null when there is an error among the problems.</param>
+/// <param name="Problems">All of them at once, in the order of the document's checks.</param>
+public sealed record ConfigResult(GatewayConfig? Config, IReadOnlyList<ConfigProblem> Problems);
+
+/// <summary>Gathers what is wrong while a document is read and then validated.</summary>
+/// <param name="baseDirectory">Relative file names in the document start here.</param>
+internal sealed class ConfigProblems(string baseDirectory)
+{
+    private readonly List<ConfigProblem> _all = [];
+    private readonly HashSet<string> _unreadable = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _given = new(StringComparer.Ordinal);
+
+    public IReadOnlyList<ConfigProblem> All => _all;
+
+    public bool AnyError => _all.Exists(p => p.Severity == ConfigSeverity.Error);
+
+    /// <summary>What the top-level <c>buffer</c> says for every channel; known once that key has been read, before <c>channels</c>.</summary>
+    public BufferConfig BufferDefaults { get; set; } = new();
+
+    public string FullPath(string file) => Path.GetFullPath(file, baseDirectory);
+
+    public void MarkGiven(string path) => _given.Add(path);
+
+    /// <summary>The key stands in the document, whatever its value.</summary>
+    public bool IsGiven(string path) => _given.Contains(path);
+
+    public void Error(string path, string message) => _all.Add(new(ConfigSeverity.Error, path, message));
+
+    public void Warn(string path, string message)
+    {
+        var problem = new ConfigProblem(ConfigSeverity.Warning, path, message);
+        if (!_all.Contains(problem)) _all.Add(problem);
+    }
+
+    /// <summary>An error because of which the value at <paramref name="path"/> is unknown: what would follow from it is not reported.</summary>
+    public bool Unreadable(string path, string message)
+    {
+        Error(path, message);
+        MarkUnreadable(path);
+        return false;
+    }
+
+    public void MarkUnreadable(string path) => _unreadable.Add(path);
+
+    /// <summary>Whether the values at, above and beneath <paramref name="path"/> were read.</summary>
+    public bool IsReadable(string path) => !_unreadable.Any(bad => Contains(bad, path) || Contains(path, bad));
+
+    private static bool Contains(string outer, string inner) =>
+        inner.StartsWith(outer, StringComparison.Ordinal) && (inner.Length == outer.Length || inner[outer.Length] is '.' or '[');
+}

@@ -1,0 +1,240 @@
+using System.Net;
+
+namespace IoBufferEdge.Configuration;
+
+/// <summary>
+/// What single keys cannot say: combinations that would break a promise are errors, combinations that may surprise are warnings. Goes on
+/// after errors; what would only follow from a value that could not be read is not reported. Each message is the end of a sentence that
+/// begins with the path. One side of a channel: <see cref="EndpointValidator"/>. This file: channels as a whole, and what they share.
+/// </summary>
+internal static class ConfigValidator
+{
+    /// <summary>Returns the configuration with the limits that follow from it filled in.</summary>
+    public static GatewayConfig Validate(GatewayConfig config, ConfigProblems problems)
+    {
+        for (var i = 0; i < config.Channels.Count; i++)
+        {
+            var at = $"channels[{i}]";
+            var channel = config.Channels[i];
+            if (problems.IsReadable($"{at}.source.type")) EndpointValidator.CheckSource(channel.Source, $"{at}.source", problems);
+            if (problems.IsReadable($"{at}.destination.type")) EndpointValidator.CheckDestination(channel.Destination, $"{at}.destination", problems);
+            if (problems.IsReadable($"{at}.source.type") && problems.IsReadable($"{at}.destination.type")) CheckPair(channel, at, problems);
+            CheckBuffer(channel, config.Buffer, at, problems);
+        }
+
+        if (config.Channels.Count == 0 && problems.IsReadable("channels")) problems.Warn("channels", "is empty: nothing will be forwarded");
+        CheckIds(config, problems);
+        CheckHttp(config, problems);
+        CheckMqtt(config.Mqtt, problems);
+        ListenerClashes.Check(config, problems);
+        CheckSerialPorts(config, problems);
+        CheckDiskBudget(config, problems);
+        if (config.Device.Board is not null) problems.Warn("device.board", "has no effect yet");
+        return config with { Channels = [.. config.Channels.Select(WithDatagramLimit)] };
+    }
+
+    /// <summary>What a UDP side can carry limits the source's messages.</summary>
+    private static ChannelConfig WithDatagramLimit(ChannelConfig channel) =>
+        IsDatagram(channel)
+            ? channel with
+            {
+                Source = channel.Source with { MaxMessageBytes = Math.Min(channel.Source.MaxMessageBytes, ChannelRules.DatagramMaxBytes) },
+            }
+            : channel;
+
+    private static bool IsDatagram(ChannelConfig channel) =>
+        channel.Source.Type == EndpointType.Udp || channel.Destination.Type == EndpointType.Udp;
+
+    private static void CheckIds(GatewayConfig config, ConfigProblems problems)
+    {
+        var firsts = new Dictionary<string, int>(StringComparer.Ordinal);
+        for (var i = 0; i < config.Channels.Count; i++)
+        {
+            var id = config.Channels[i].Id;
+            if (id.Length > 0 && !firsts.TryAdd(id, i)) problems.Error($"channels[{i}].id", $"is already the id of channels[{firsts[id]}]: ids are unique");
+        }
+    }
+
+    /// <summary>What source and destination ask of each other.</summary>
+    private static void CheckPair(ChannelConfig channel, string at, ConfigProblems problems)
+    {
+        var (source, destination) = (channel.Source, channel.Destination);
+        CheckFramings(source, destination, at, problems);
+        CheckMessageSize(channel, at, problems);
+        if (source.Ack is null || !ChannelRules.ConfirmsNothing(destination)) return;
+        if (!problems.IsReadable($"{at}.source.ack") || !problems.IsReadable($"{at}.destination.confirm")) return;
+        problems.Warn($"{at}.source.ack", "promises the sender what the destination does not confirm: messages are written before they are delivered "
+            + "(durable_first), and what the destination does not receive is lost although it was acknowledged; a confirm other than none at the destination avoids both");
+    }
+
+    private static void CheckFramings(SourceConfig source, DestinationConfig destination, string at, ConfigProblems problems)
+    {
+        if (!problems.IsReadable($"{at}.source.framing") || !problems.IsReadable($"{at}.destination.framing")) return;
+        var (inner, outer) = (source.EffectiveFraming, destination.EffectiveFraming);
+        var raw = source.Type is not EndpointType.RemoteIcombuffer && inner.Type == FramingType.Raw;
+        if (EndpointValidator.HasEnvelope(outer.Type))
+        {
+            if (raw)
+                problems.Error($"{at}.destination.framing", "would frame arbitrary pieces: the source's framing is raw; give the source a framing with strip: true");
+            else if (EndpointValidator.HasEnvelope(inner.Type) && !inner.Strip)
+                problems.Error($"{at}.destination.framing", "adds its own to what the source's framing left in place: set strip: true in the source's framing");
+        }
+
+        var confirm = destination.EffectiveConfirm.Type;
+        if (!problems.IsReadable($"{at}.destination.confirm")) return;
+        if (raw && confirm is ConfirmType.Mllp or ConfirmType.Bytes && raw)
+            problems.Error($"{at}.destination.confirm", "cannot match answers to messages: the source's framing is raw, whose pieces are not messages; give the source another framing");
+        var mllpOnWire = outer.Type == FramingType.Mllp || (inner is { Type: FramingType.Mllp, Strip: false } && !EndpointValidator.HasEnvelope(outer.Type));
+        if (confirm == ConfirmType.Mllp && !raw && !mllpOnWire)
+            problems.Error($"{at}.destination.confirm", "mllp needs MLLP frames: use framing mllp at the source, or strip: true there and framing mllp here");
+    }
+
+    private static void CheckMessageSize(ChannelConfig channel, string at, ConfigProblems problems)
+    {
+        var key = $"{at}.source.max_message_bytes";
+        if (!problems.IsReadable(key)) return;
+        var bytes = channel.Source.MaxMessageBytes;
+        if (IsDatagram(channel))
+        {
+            if (problems.IsGiven(key) && bytes > ChannelRules.DatagramMaxBytes)
+                problems.Error(key, $"must be at most {ChannelRules.DatagramMaxBytes}, which is what a UDP datagram can carry, but is {bytes}");
+            bytes = Math.Min(bytes, ChannelRules.DatagramMaxBytes);
+        }
+
+        var outer = channel.Destination.EffectiveFraming;
+        var limit = outer is { Type: FramingType.LengthPrefix, Bytes: 1 or 2 } ? (1 << (8 * outer.Bytes)) - 1 : int.MaxValue;
+        if (bytes > limit && problems.IsReadable($"{at}.destination.framing"))
+            problems.Error(key, $"must be at most {limit}, which is what the destination's length prefix of {outer.Bytes} can say, but is {bytes}");
+    }
+
+    private static void CheckBuffer(ChannelConfig channel, DeviceBufferConfig device, string at, ConfigProblems problems)
+    {
+        var buffer = channel.Buffer;
+
+        // A value may come from the defaults for all channels: then the path is theirs, and they are named once.
+        string Where(string key) => problems.IsGiven($"{at}.buffer.{key}") ? $"{at}.buffer.{key}" : $"buffer.{key}";
+
+        if (buffer.WhenFull != WhenFull.Block)
+            problems.Warn(Where("when_full"), "lets messages be discarded when the buffer is full; block never loses one");
+        if (buffer.TtlS > 0) problems.Warn(Where("ttl_s"), "lets messages be discarded when they get too old; 0 never loses one");
+        if (buffer.RetainBytes > 0) problems.Warn(Where("retain_bytes"), "has no effect yet, but for forcing delivery durable_first");
+        if (buffer.Compression != BlockCompression.None) problems.Warn(Where("compression"), "has no effect yet: nothing is compressed");
+        if (buffer.CommitBytes > buffer.MaxUnsecuredBytes)
+        {
+            problems.Error(Where("commit_bytes"),
+                $"must be at most max_unsecured_bytes, {buffer.MaxUnsecuredBytes}, but is {buffer.CommitBytes}: the source would stop before anything is written");
+        }
+
+        var bytes = channel.Source.MaxMessageBytes;
+        if (bytes > device.MemoryBytes / 2 && problems.IsReadable("buffer.memory_bytes") && problems.IsReadable($"{at}.source.max_message_bytes"))
+            problems.Error($"{at}.source.max_message_bytes", $"must be at most half of buffer.memory_bytes, {device.MemoryBytes / 2}, but is {bytes}");
+    }
+
+    private static void CheckHttp(GatewayConfig config, ConfigProblems problems)
+    {
+        if (config.Http is not { } http) return;
+        CheckListenAddress(http.Listen, "http.listen", problems);
+        CheckListenAddress(http.MetricsListen, "http.metrics_listen", problems);
+        if (http.Listen is not null) problems.Warn("http.listen", "has no effect yet: nothing listens there");
+        if (!http.Tls.Enabled) return;
+        problems.Warn("http.tls", "has no effect yet: metrics are served without encryption");
+        TlsFiles.Check(http.Tls, server: true, "http.tls", problems);
+    }
+
+    private static void CheckListenAddress(string? text, string at, ConfigProblems problems)
+    {
+        if (text is not null && NetworkAddress.ParseEndPoint(text) is null)
+            problems.Error(at, $"must be an address and a port, 127.0.0.1:8080 or [::1]:8080, but is \"{text}\"");
+    }
+
+    private static void CheckMqtt(MqttConfig? mqtt, ConfigProblems problems)
+    {
+        if (mqtt is null) return;
+        problems.Warn("mqtt", "has no effect yet: nothing is sent to a broker");
+        if (mqtt.PasswordFile is not null && mqtt.PasswordSecret is not null)
+            problems.Error("mqtt.password_secret", "stands beside password_file: keep one of them");
+        if (mqtt.PasswordFile is { } file) TlsFiles.CheckReadable(file, "mqtt.password_file", problems);
+        if (mqtt.Tls.Enabled) TlsFiles.Check(mqtt.Tls, server: false, "mqtt.tls", problems);
+    }
+
+    /// <summary>A port may be one channel's source and another's destination, with the same line settings: one owner arbitrates the bus.</summary>
+    private static void CheckSerialPorts(GatewayConfig config, ConfigProblems problems)
+    {
+        var users = new List<(EndpointConfig Endpoint, string Path, bool IsSource)>();
+        for (var i = 0; i < config.Channels.Count; i++)
+        {
+            var channel = config.Channels[i];
+            if (!channel.Enabled) continue;
+            Use(channel.Source, $"channels[{i}].source", true);
+            Use(channel.Destination, $"channels[{i}].destination", false);
+        }
+
+        void Use(EndpointConfig endpoint, string at, bool isSource)
+        {
+            if (endpoint.Type != EndpointType.Serial || endpoint.SerialPort is null) return;
+            foreach (var user in users.Where(u => u.Endpoint.SerialPort == endpoint.SerialPort))
+            {
+                if (user.IsSource == isSource)
+                    problems.Error($"{at}.port", $"is already used by {user.Path}: a serial port is the {(isSource ? "source" : "destination")} of one channel");
+                else if (LineSettings(user.Endpoint) != LineSettings(endpoint))
+                    problems.Error(at, $"has other line settings than {user.Path} on the same port: make them equal");
+            }
+
+            users.Add((endpoint, at, isSource));
+        }
+    }
+
+    private static object LineSettings(EndpointConfig e) => (e.BaudRate, e.DataBits, e.Parity, e.StopBits, e.FlowControl, e.Rs485);
+
+    private static void CheckDiskBudget(GatewayConfig config, ConfigProblems problems)
+    {
+        var total = config.Channels.Where(c => c.Enabled).Sum(c => (decimal)c.Buffer.MaxBytes);
+        if (total > config.Buffer.DeviceMaxBytes && problems.IsReadable("buffer.device_max_bytes"))
+        {
+            problems.Warn("buffer.device_max_bytes",
+                $"is {config.Buffer.DeviceMaxBytes}, less than the channels' max_bytes together, {total}: not all of them can fill their buffers at once");
+        }
+    }
+}
+
+/// <summary>Two listeners cannot share a port on one address; 0.0.0.0 is every address. TCP and UDP ports are different things.</summary>
+internal static class ListenerClashes
+{
+    private readonly record struct Listener(bool Udp, IPAddress Address, int Port, string Path);
+
+    public static void Check(GatewayConfig config, ConfigProblems problems)
+    {
+        var known = new List<Listener>();
+        foreach (var listener in Listeners(config))
+        {
+            var (udp, address, port, path) = (listener.Udp, listener.Address, listener.Port, listener.Path);
+            if (known.Find(k => k.Udp == udp && k.Port == port && Overlap(k.Address, address)) is { Path: { } other })
+                problems.Error(path, $"{(udp ? "UDP" : "TCP")} port {port} is already listened on by {other}: choose another port or address");
+            known.Add(listener);
+        }
+    }
+
+    private static IEnumerable<Listener> Listeners(GatewayConfig config)
+    {
+        for (var i = 0; i < config.Channels.Count; i++)
+        {
+            var channel = config.Channels[i];
+            if (!channel.Enabled) continue;
+            if (channel.Source.Type is EndpointType.TcpServer or EndpointType.Udp && Of(channel.Source, $"channels[{i}].source.port") is { } source)
+                yield return source;
+            if (channel.Destination.Type == EndpointType.TcpServer && Of(channel.Destination, $"channels[{i}].destination.port") is { } destination)
+                yield return destination;
+        }
+
+        if (NetworkAddress.ParseEndPoint(config.Http?.Listen) is { } listen) yield return new(false, listen.Address, listen.Port, "http.listen");
+        if (NetworkAddress.ParseEndPoint(config.Http?.MetricsListen) is { } metrics)
+            yield return new(false, metrics.Address, metrics.Port, "http.metrics_listen");
+    }
+
+    private static Listener? Of(EndpointConfig endpoint, string path) =>
+        endpoint.Port > 0 && NetworkAddress.Parse(endpoint.Host) is { } address
+            ? new(endpoint.Type == EndpointType.Udp, address, endpoint.Port, path)
+            : null;
+
+    private static bool Overlap(IPAddress a, IPAddress b) => a.Equals(b) || NetworkAddress.IsAny(a) || NetworkAddress.IsAny(b);
+}
