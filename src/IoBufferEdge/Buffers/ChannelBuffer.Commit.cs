@@ -24,6 +24,7 @@ public sealed partial class ChannelBuffer
     private readonly List<SlabBlock> _pendingParks = [];
     private readonly List<(SequenceRange Range, QueueTotals Totals)> _pendingDiscards = [];
     private readonly List<(long Sequence, int Bytes)> _pendingUnparks = [];
+    private readonly List<TaskCompletionSource> _flushWaiters = [];
     private QueueTotals _pendingDiscardTotals;
 
     /// <summary>The cursor of the last synced batch, and of the one under way.</summary>
@@ -54,13 +55,35 @@ public sealed partial class ChannelBuffer
         _committer.WakeBy(0);
     }
 
-    /// <summary>Everything received is secured, and a restart would find the present cursor.</summary>
-    public bool IsFlushed
+    /// <summary>Completes when everything received is secured and a restart would find the present cursor; false: not in time.</summary>
+    public async Task<bool> WaitFlushedAsync(TimeSpan timeout, TimeProvider time)
     {
-        get
+        TaskCompletionSource waiter;
+        lock (_sync)
         {
-            lock (_sync) return _last <= Math.Max(_cursor, _durable) && _syncedCursor == _cursor && NothingPending;
+            if (IsFlushed) return true;
+            waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _flushWaiters.Add(waiter);
         }
+
+        try
+        {
+            await waiter.Task.WaitAsync(timeout, time);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
+
+    private bool IsFlushed => _last <= Math.Max(_cursor, _durable) && _syncedCursor == _cursor && NothingPending;
+
+    private void WakeFlushWaiters()
+    {
+        if (_flushWaiters.Count == 0 || !IsFlushed) return;
+        foreach (var waiter in _flushWaiters) waiter.TrySetResult();
+        _flushWaiters.Clear();
     }
 
     public long UnsecuredMessages
@@ -182,6 +205,7 @@ public sealed partial class ChannelBuffer
             _tail.Release(_mustStayOrWaits);
             WakeRoomWaiters();
             WakeSecuredWaiters();
+            WakeFlushWaiters();
         }
 
         _deliverable.Set();

@@ -59,6 +59,7 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
     private QueueTotals _receivedBase;
     private QueueTotals _appended;
     private QueueCounters _counters;
+    private long _lastReceivedUs;
     private long _elidedMessages;
     private long _writtenMessages;
 
@@ -100,6 +101,7 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         _syncedCursor = _committedCursor = _handedOut = _linkConfirmed = _highestHandedOut = _cursor;
         _newestDeliveredAtBytes = _cursorTotals.Bytes;
         _resendBytes = settings.ResendBytes ?? 0;
+        _lastReceivedUs = _oldestReceivedUs = clock.NowUs;
 
         // After a crash: received := delivered + buffered + parked + discarded (rule 11).
         _receivedBase = _counters.Delivered + Buffered + _counters.Parked + _counters.Discarded;
@@ -122,6 +124,9 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
     public long SecuredSequence => Math.Max(Volatile.Read(ref _cursor), Volatile.Read(ref _durable));
 
     public long MemoryUsedBytes => _memory.UsedBytes;
+
+    /// <summary>Since the last message came in, or since this life began.</summary>
+    public TimeSpan SilentFor => TimeSpan.FromMicroseconds(_clock.NowUs - Volatile.Read(ref _lastReceivedUs));
 
     private QueueTotals SecuredTotals => _cursor > _durable ? _cursorTotals : _durableTotals;
 
@@ -165,7 +170,8 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
                 _tail.OpenSlab(next, payload.Length, _lastTotals);
             }
 
-            _tail.Append(payload, flags, _clock.NowUs);
+            _lastReceivedUs = _clock.NowUs;
+            _tail.Append(payload, flags, _lastReceivedUs);
             var added = new QueueTotals(1, payload.Length);
             _lastTotals += added;
             _appended += added;
