@@ -77,16 +77,15 @@ public sealed class Slab
     }
 
     /// <summary>How many of the messages from <paramref name="index"/> on (at most <paramref name="count"/>) end within
-    /// <paramref name="bytes"/>
-    /// bytes behind the start of the first.</summary>
-    public int CountWithin(int index, int count, long bytes)
+    /// <paramref name="bytes"/> bytes behind the start of the first, when each is followed by <paramref name="overheadBytes"/> of framing.</summary>
+    public int CountWithin(int index, int count, long bytes, int overheadBytes = 0)
     {
         var start = EndOffset(index - 1);
         int low = 0, high = count;
         while (low < high)
         {
             var middle = (low + high + 1) / 2;
-            if (EndOffset(index + middle - 1) - start <= bytes) low = middle;
+            if (EndOffset(index + middle - 1) - start + (long)middle * overheadBytes <= bytes) low = middle;
             else high = middle - 1;
         }
 

@@ -23,6 +23,7 @@ public static class EndpointFactory
     /// <exception cref="EndpointException">The type is not available in this version, or a value makes no sense.</exception>
     public static IDestination CreateDestination(ChannelConfig channel, EndpointContext context) => channel.Destination.Type switch
     {
+        EndpointType.TcpServer or EndpointType.TcpClient => new TcpDestination(channel, context),
         _ => throw NotAvailable(channel, "destination", channel.Destination.Type),
     };
 

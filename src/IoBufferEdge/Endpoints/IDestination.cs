@@ -89,6 +89,7 @@ public readonly struct DeliveryRun(Slab slab, int firstIndex, int count)
     /// <summary>Payload of one message of the run.</summary>
     public ReadOnlyMemory<byte> Message(int index) => slab.Payload(firstIndex + index, 1);
 
-    /// <summary>How many messages of the run end within its first <paramref name="bytes"/> bytes.</summary>
-    public int CountWithin(long bytes) => slab.CountWithin(firstIndex, Count, bytes);
+    /// <summary>How many messages of the run end within its first <paramref name="bytes"/> bytes, when the framing adds
+    /// <paramref name="overheadBytes"/> bytes to each.</summary>
+    public int CountWithin(long bytes, int overheadBytes = 0) => slab.CountWithin(firstIndex, Count, bytes, overheadBytes);
 }

@@ -1,0 +1,207 @@
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Endpoints.Framing;
+
+namespace IoBufferEdge.Endpoints.Tcp;
+
+/// <summary>
+/// Delivers over one TCP connection at a time: to a server it connects to (<c>tcp_client</c>), or to the client that connects to it
+/// (<c>tcp_server</c>). A server listens from <see cref="OpenAsync"/> on and takes clients whether or not one is asked for, so that a
+/// returning client ends a backoff; <c>client_policy</c> says which of two clients stays.
+/// </summary>
+public sealed class TcpDestination : IDestination
+{
+    private readonly ChannelConfig _channel;
+    private readonly DestinationConfig _config;
+    private readonly EndpointContext _context;
+    private readonly TcpLinkOptions _linkOptions;
+    private readonly AllowList _allow;
+    private readonly EventCounter _refusedClients = new("refused_clients");
+    private readonly EventCounter _takeovers = new("takeovers");
+    private readonly CancellationTokenSource _closed = new();
+    private readonly Lock _lock = new();
+    private IListener? _listener;
+    private Task _accepting = Task.CompletedTask;
+
+    // Under _lock.
+    private TcpDestinationLink? _link;
+    private IConnection? _client;
+    private TaskCompletionSource _clientCame = NewSource();
+    private EndpointState _state = EndpointState.Closed;
+    private string? _detail;
+
+    public TcpDestination(ChannelConfig channel, EndpointContext context)
+    {
+        _channel = channel;
+        _config = channel.Destination;
+        _context = context;
+        _allow = new AllowList(_config.Allow);
+        _linkOptions = new TcpLinkOptions(
+            _config.EffectiveConfirm.Type,
+            TimeSpan.FromMilliseconds(ChannelRules.EffectiveHoldMs(channel)),
+            FrameEncoder.Create(_config.Framing),
+            _config.Tls.Enabled);
+    }
+
+    private bool IsServer => _config.Type == EndpointType.TcpServer;
+
+    private string Address => $"{_config.Host}:{_config.Port}";
+
+    public EndpointStatus Status
+    {
+        get
+        {
+            lock (_lock)
+                return new EndpointStatus(_state, _detail, _link is null ? 0 : 1, EventCounter.Snapshot(_refusedClients, _takeovers));
+        }
+    }
+
+    /// <summary>The port listened on; 0 for a client.</summary>
+    public int Port => _listener?.Port ?? 0;
+
+    public ValueTask OpenAsync()
+    {
+        if (_config.Tls.Enabled) throw new EndpointException($"Channel {_channel.Id}: a destination with TLS is not available in this version.");
+        if (_linkOptions.Confirm is ConfirmType.Mllp or ConfirmType.Bytes)
+            throw new EndpointException($"Channel {_channel.Id}: confirm mllp and bytes are not available in this version.");
+        if (IsServer)
+        {
+            _listener = _context.Network.Listen(_config.Host ?? "*", _config.Port, new TcpTuning(_config.Bind));
+            _accepting = AcceptAsync(_listener);
+        }
+
+        SetState(EndpointState.Waiting, null);
+        return ValueTask.CompletedTask;
+    }
+
+    public async ValueTask<IDestinationLink> ConnectAsync(CancellationToken cancel)
+    {
+        SetState(IsServer ? EndpointState.Waiting : EndpointState.Opening, null);
+        try
+        {
+            var connection = IsServer ? await TakeClientAsync(cancel) : await DialAsync(cancel);
+            var link = new TcpDestinationLink(connection, _linkOptions, _context.Time);
+            lock (_lock) (_link, _state, _detail) = (link, EndpointState.Connected, $"{connection.Remote}");
+            return link;
+        }
+        catch (EndpointException e)
+        {
+            SetState(EndpointState.Waiting, e.Message);
+            throw;
+        }
+    }
+
+    public async ValueTask WaitForPeerSignAsync(CancellationToken cancel)
+    {
+        Task came;
+        lock (_lock) came = _client is null ? _clientCame.Task : Task.CompletedTask;
+        await came.WaitAsync(cancel);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _closed.Cancel();
+        _listener?.Dispose();
+        await _accepting;
+        lock (_lock)
+        {
+            _client?.Dispose();
+            (_client, _link, _state) = (null, null, EndpointState.Closed);
+        }
+
+        _closed.Dispose();
+    }
+
+    private ValueTask<IConnection> DialAsync(CancellationToken cancel) =>
+        _context.Network.ConnectAsync(_config.Host!, _config.Port, new TcpTuning(_config.Bind), cancel);
+
+    // ---- server
+
+    private async ValueTask<IConnection> TakeClientAsync(CancellationToken cancel)
+    {
+        while (true)
+        {
+            Task came;
+            lock (_lock)
+            {
+                if (_client is { } client)
+                {
+                    _client = null;
+                    return client;
+                }
+
+                came = _clientCame.Task;
+            }
+
+            await came.WaitAsync(cancel);
+        }
+    }
+
+    private async Task AcceptAsync(IListener listener)
+    {
+        while (!_closed.IsCancellationRequested)
+        {
+            try
+            {
+                Admit(await listener.AcceptAsync(_closed.Token));
+            }
+            catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+            {
+                return;
+            }
+            catch (IOException e)
+            {
+                Log.AcceptFailed(_context.Log, _channel.Id, e.Message);
+                await PauseAsync();
+            }
+        }
+    }
+
+    /// <summary>Decides about a client that has just connected.</summary>
+    private void Admit(IConnection client)
+    {
+        if (!_allow.IsAllowed(client.Remote.Address))
+        {
+            Refuse(client, "its address is not in allow");
+            return;
+        }
+
+        TcpDestinationLink? replaced;
+        lock (_lock)
+        {
+            replaced = _link is { IsOver: false } ? _link : null;
+            if (_config.ClientPolicy == ClientPolicy.First && (replaced is not null || IsWaiting(_client)))
+            {
+                Refuse(client, "another client is connected (client_policy: first)");
+                return;
+            }
+
+            _client?.Dispose();
+            _client = client;
+            _clientCame.TrySetResult();
+            _clientCame = NewSource();
+        }
+
+        if (replaced is null) return;
+        _takeovers.Add();
+        Log.ClientTookOver(_context.Log, _channel.Id, client.Remote);
+        replaced.Abort($"{client.Remote} has taken over.");
+    }
+
+    private static bool IsWaiting(IConnection? client) => client?.Inspect() is { Established: true, PeerFinished: false };
+
+    private void Refuse(IConnection client, string reason)
+    {
+        _refusedClients.Add();
+        Log.ClientRefused(_context.Log, _channel.Id, client.Remote, reason);
+        client.Dispose();
+    }
+
+    private Task PauseAsync() => Task.Delay(TimeSpan.FromSeconds(1), _context.Time, CancellationToken.None);
+
+    private void SetState(EndpointState state, string? detail)
+    {
+        lock (_lock) (_state, _detail, _link) = (state, detail, null);
+    }
+
+    private static TaskCompletionSource NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+}
