@@ -31,9 +31,9 @@ install_missing() {
     as_root=(sudo)
   fi
   say "installing ${missing[*]} ($reason)"
-  "${as_root[@]}" apt-get -qq update
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" >/dev/null
+  quietly artifacts/logs/apt.log "${as_root[@]}" apt-get -qq update
+  quietly artifacts/logs/apt.log "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}"
 }
 
 require_sdk() {
