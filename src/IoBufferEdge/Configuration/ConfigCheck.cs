@@ -1,6 +1,9 @@
 namespace IoBufferEdge.Configuration;
 
-/// <summary><c>iobuffer check FILE</c>: every problem on a line of its own, then one line with the result. Also how <c>run</c> says why it does not start.</summary>
+/// <summary>
+/// <c>iobuffer check FILE</c>: every problem on a line of its own, then one line with the result. Also how <c>run</c> says why it does
+/// not start.
+/// </summary>
 public static class ConfigCheck
 {
     /// <summary>sysexits EX_IOERR: the file cannot be read.</summary>

@@ -1,19 +1,23 @@
 namespace IoBufferEdge.Configuration;
 
+/// <summary>An error keeps the configuration from being used; a warning says what may surprise.</summary>
 public enum ConfigSeverity
 {
     Error,
     Warning,
 }
 
-/// <param name="Path">Where in the document, <c>channels[0].source.port</c>; <c>line 3, column 14</c> where it is not JSON; <c>$</c>: all of it.</param>
-/// <param name="Message">What is wrong and what would be right; begins with a verb or a noun phrase that the path is the subject of.</param>
+/// <summary>One thing that is wrong with a configuration, or that may surprise.</summary>
+/// <param name="Severity">Whether it can be used all the same.</param>
+/// <param name="Path">Where: <c>channels[0].source.port</c>; <c>line 3, column 14</c> where it is not JSON; <c>$</c>: all of it.</param>
+/// <param name="Message">What is wrong and what would be right; the path is mostly its subject.</param>
 public sealed record ConfigProblem(ConfigSeverity Severity, string Path, string Message)
 {
     /// <summary>One line.</summary>
     public override string ToString() => $"{(Severity == ConfigSeverity.Error ? "error" : "warning")}: {Path}: {Message}";
 }
 
+/// <summary>What came of reading a configuration.</summary>
 /// <param name="Config">Null when there is an error among the problems.</param>
 /// <param name="Problems">All of them at once, in the order of the document's checks.</param>
 public sealed record ConfigResult(GatewayConfig? Config, IReadOnlyList<ConfigProblem> Problems);
@@ -30,7 +34,7 @@ internal sealed class ConfigProblems(string baseDirectory)
 
     public bool AnyError => _all.Exists(p => p.Severity == ConfigSeverity.Error);
 
-    /// <summary>What the top-level <c>buffer</c> says for every channel; known once that key has been read, before <c>channels</c>.</summary>
+    /// <summary>What the top-level <c>buffer</c> says for every channel; read before <c>channels</c>.</summary>
     public BufferConfig BufferDefaults { get; set; } = new();
 
     public string FullPath(string file) => Path.GetFullPath(file, baseDirectory);
@@ -48,7 +52,7 @@ internal sealed class ConfigProblems(string baseDirectory)
         if (!_all.Contains(problem)) _all.Add(problem);
     }
 
-    /// <summary>An error because of which the value at <paramref name="path"/> is unknown: what would follow from it is not reported.</summary>
+    /// <summary>An error that leaves the value at <paramref name="path"/> unknown: what would follow from it is not reported.</summary>
     public bool Unreadable(string path, string message)
     {
         Error(path, message);

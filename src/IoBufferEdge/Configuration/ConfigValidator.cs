@@ -16,9 +16,11 @@ internal static class ConfigValidator
         {
             var at = $"channels[{i}]";
             var channel = config.Channels[i];
-            if (problems.IsReadable($"{at}.source.type")) EndpointValidator.CheckSource(channel.Source, $"{at}.source", problems);
-            if (problems.IsReadable($"{at}.destination.type")) EndpointValidator.CheckDestination(channel.Destination, $"{at}.destination", problems);
-            if (problems.IsReadable($"{at}.source.type") && problems.IsReadable($"{at}.destination.type")) CheckPair(channel, at, problems);
+            var (source, destination) = ($"{at}.source", $"{at}.destination");
+            var (hasSource, hasDestination) = (problems.IsReadable($"{source}.type"), problems.IsReadable($"{destination}.type"));
+            if (hasSource) EndpointValidator.CheckSource(channel.Source, source, problems);
+            if (hasDestination) EndpointValidator.CheckDestination(channel.Destination, destination, problems);
+            if (hasSource && hasDestination) CheckPair(channel, at, problems);
             CheckBuffer(channel, config.Buffer, at, problems);
         }
 
@@ -51,7 +53,8 @@ internal static class ConfigValidator
         for (var i = 0; i < config.Channels.Count; i++)
         {
             var id = config.Channels[i].Id;
-            if (id.Length > 0 && !firsts.TryAdd(id, i)) problems.Error($"channels[{i}].id", $"is already the id of channels[{firsts[id]}]: ids are unique");
+            if (id.Length > 0 && !firsts.TryAdd(id, i))
+                problems.Error($"channels[{i}].id", $"is already the id of channels[{firsts[id]}]: choose another");
         }
     }
 
@@ -63,30 +66,33 @@ internal static class ConfigValidator
         CheckMessageSize(channel, at, problems);
         if (source.Ack is null || !ChannelRules.ConfirmsNothing(destination)) return;
         if (!problems.IsReadable($"{at}.source.ack") || !problems.IsReadable($"{at}.destination.confirm")) return;
-        problems.Warn($"{at}.source.ack", "promises the sender what the destination does not confirm: messages are written before they are delivered "
-            + "(durable_first), and what the destination does not receive is lost although it was acknowledged; a confirm other than none at the destination avoids both");
+        problems.Warn($"{at}.source.ack",
+            "promises what the destination does not confirm: what is lost behind us was acknowledged all the same, and every message "
+            + "is written before it is delivered (durable_first); a destination with a confirm other than none avoids both");
     }
 
     private static void CheckFramings(SourceConfig source, DestinationConfig destination, string at, ConfigProblems problems)
     {
-        if (!problems.IsReadable($"{at}.source.framing") || !problems.IsReadable($"{at}.destination.framing")) return;
+        var key = $"{at}.destination.framing";
+        if (!problems.IsReadable($"{at}.source.framing") || !problems.IsReadable(key)) return;
         var (inner, outer) = (source.EffectiveFraming, destination.EffectiveFraming);
         var raw = source.Type is not EndpointType.RemoteIcombuffer && inner.Type == FramingType.Raw;
         if (EndpointValidator.HasEnvelope(outer.Type))
         {
             if (raw)
-                problems.Error($"{at}.destination.framing", "would frame arbitrary pieces: the source's framing is raw; give the source a framing with strip: true");
+                problems.Error(key, "would frame arbitrary pieces, because the source is raw: give the source a framing with strip: true");
             else if (EndpointValidator.HasEnvelope(inner.Type) && !inner.Strip)
-                problems.Error($"{at}.destination.framing", "adds its own to what the source's framing left in place: set strip: true in the source's framing");
+                problems.Error(key, "is added to what the source's framing leaves in place: set strip: true in the source's framing");
         }
 
+        key = $"{at}.destination.confirm";
         var confirm = destination.EffectiveConfirm.Type;
-        if (!problems.IsReadable($"{at}.destination.confirm")) return;
-        if (raw && confirm is ConfirmType.Mllp or ConfirmType.Bytes && raw)
-            problems.Error($"{at}.destination.confirm", "cannot match answers to messages: the source's framing is raw, whose pieces are not messages; give the source another framing");
-        var mllpOnWire = outer.Type == FramingType.Mllp || (inner is { Type: FramingType.Mllp, Strip: false } && !EndpointValidator.HasEnvelope(outer.Type));
-        if (confirm == ConfirmType.Mllp && !raw && !mllpOnWire)
-            problems.Error($"{at}.destination.confirm", "mllp needs MLLP frames: use framing mllp at the source, or strip: true there and framing mllp here");
+        if (!problems.IsReadable(key)) return;
+        if (raw && confirm is ConfirmType.Mllp or ConfirmType.Bytes)
+            problems.Error(key, "cannot match answers to messages, and a raw source has none: give the source another framing");
+        var kept = inner is { Type: FramingType.Mllp, Strip: false } && !EndpointValidator.HasEnvelope(outer.Type);
+        if (confirm == ConfirmType.Mllp && !raw && !kept && outer.Type != FramingType.Mllp)
+            problems.Error(key, "mllp needs MLLP frames: use framing mllp at the source, with strip: true there also here");
     }
 
     private static void CheckMessageSize(ChannelConfig channel, string at, ConfigProblems problems)
@@ -97,14 +103,14 @@ internal static class ConfigValidator
         if (IsDatagram(channel))
         {
             if (problems.IsGiven(key) && bytes > ChannelRules.DatagramMaxBytes)
-                problems.Error(key, $"must be at most {ChannelRules.DatagramMaxBytes}, which is what a UDP datagram can carry, but is {bytes}");
+                problems.Error(key, $"must be at most {ChannelRules.DatagramMaxBytes}, what a UDP datagram can carry, but is {bytes}");
             bytes = Math.Min(bytes, ChannelRules.DatagramMaxBytes);
         }
 
         var outer = channel.Destination.EffectiveFraming;
         var limit = outer is { Type: FramingType.LengthPrefix, Bytes: 1 or 2 } ? (1 << (8 * outer.Bytes)) - 1 : int.MaxValue;
         if (bytes > limit && problems.IsReadable($"{at}.destination.framing"))
-            problems.Error(key, $"must be at most {limit}, which is what the destination's length prefix of {outer.Bytes} can say, but is {bytes}");
+            problems.Error(key, $"must be at most {limit}, what the destination's length prefix can say, but is {bytes}");
     }
 
     private static void CheckBuffer(ChannelConfig channel, DeviceBufferConfig device, string at, ConfigProblems problems)
@@ -122,12 +128,12 @@ internal static class ConfigValidator
         if (buffer.CommitBytes > buffer.MaxUnsecuredBytes)
         {
             problems.Error(Where("commit_bytes"),
-                $"must be at most max_unsecured_bytes, {buffer.MaxUnsecuredBytes}, but is {buffer.CommitBytes}: the source would stop before anything is written");
+                $"must be at most max_unsecured_bytes, {buffer.MaxUnsecuredBytes}, where the source stops, but is {buffer.CommitBytes}");
         }
 
-        var bytes = channel.Source.MaxMessageBytes;
-        if (bytes > device.MemoryBytes / 2 && problems.IsReadable("buffer.memory_bytes") && problems.IsReadable($"{at}.source.max_message_bytes"))
-            problems.Error($"{at}.source.max_message_bytes", $"must be at most half of buffer.memory_bytes, {device.MemoryBytes / 2}, but is {bytes}");
+        var (key, bytes, room) = ($"{at}.source.max_message_bytes", channel.Source.MaxMessageBytes, device.MemoryBytes / 2);
+        if (bytes > room && problems.IsReadable(key) && problems.IsReadable("buffer.memory_bytes"))
+            problems.Error(key, $"must be at most half of buffer.memory_bytes, {room}, but is {bytes}");
     }
 
     private static void CheckHttp(GatewayConfig config, ConfigProblems problems)
@@ -144,7 +150,7 @@ internal static class ConfigValidator
     private static void CheckListenAddress(string? text, string at, ConfigProblems problems)
     {
         if (text is not null && NetworkAddress.ParseEndPoint(text) is null)
-            problems.Error(at, $"must be an address and a port, 127.0.0.1:8080 or [::1]:8080, but is \"{text}\"");
+            problems.Error(at, $"must be an address and a port, 127.0.0.1:8080 or [::1]:8080, but is {Spelling.Quote(text)}");
     }
 
     private static void CheckMqtt(MqttConfig? mqtt, ConfigProblems problems)
@@ -157,7 +163,7 @@ internal static class ConfigValidator
         if (mqtt.Tls.Enabled) TlsFiles.Check(mqtt.Tls, server: false, "mqtt.tls", problems);
     }
 
-    /// <summary>A port may be one channel's source and another's destination, with the same line settings: one owner arbitrates the bus.</summary>
+    /// <summary>A port may be one source and one destination, with the same line settings: one owner arbitrates the bus.</summary>
     private static void CheckSerialPorts(GatewayConfig config, ConfigProblems problems)
     {
         var users = new List<(EndpointConfig Endpoint, string Path, bool IsSource)>();
@@ -175,7 +181,7 @@ internal static class ConfigValidator
             foreach (var user in users.Where(u => u.Endpoint.SerialPort == endpoint.SerialPort))
             {
                 if (user.IsSource == isSource)
-                    problems.Error($"{at}.port", $"is already used by {user.Path}: a serial port is the {(isSource ? "source" : "destination")} of one channel");
+                    problems.Error($"{at}.port", $"is already used by {user.Path}: a port is one source and one destination at most");
                 else if (LineSettings(user.Endpoint) != LineSettings(endpoint))
                     problems.Error(at, $"has other line settings than {user.Path} on the same port: make them equal");
             }
@@ -192,7 +198,7 @@ internal static class ConfigValidator
         if (total > config.Buffer.DeviceMaxBytes && problems.IsReadable("buffer.device_max_bytes"))
         {
             problems.Warn("buffer.device_max_bytes",
-                $"is {config.Buffer.DeviceMaxBytes}, less than the channels' max_bytes together, {total}: not all of them can fill their buffers at once");
+                $"is {config.Buffer.DeviceMaxBytes}, the channels' max_bytes together {total}: not all can fill their buffers at once");
         }
     }
 }
@@ -209,7 +215,7 @@ internal static class ListenerClashes
         {
             var (udp, address, port, path) = (listener.Udp, listener.Address, listener.Port, listener.Path);
             if (known.Find(k => k.Udp == udp && k.Port == port && Overlap(k.Address, address)) is { Path: { } other })
-                problems.Error(path, $"{(udp ? "UDP" : "TCP")} port {port} is already listened on by {other}: choose another port or address");
+                problems.Error(path, $"is {(udp ? "UDP" : "TCP")} port {port}, which {other} already listens on: choose another");
             known.Add(listener);
         }
     }
@@ -220,21 +226,25 @@ internal static class ListenerClashes
         {
             var channel = config.Channels[i];
             if (!channel.Enabled) continue;
-            if (channel.Source.Type is EndpointType.TcpServer or EndpointType.Udp && Of(channel.Source, $"channels[{i}].source.port") is { } source)
-                yield return source;
-            if (channel.Destination.Type == EndpointType.TcpServer && Of(channel.Destination, $"channels[{i}].destination.port") is { } destination)
+            if (Listens(channel.Source) && Of(channel.Source, $"channels[{i}].source.port") is { } source) yield return source;
+            if (Listens(channel.Destination) && Of(channel.Destination, $"channels[{i}].destination.port") is { } destination)
                 yield return destination;
         }
 
-        if (NetworkAddress.ParseEndPoint(config.Http?.Listen) is { } listen) yield return new(false, listen.Address, listen.Port, "http.listen");
-        if (NetworkAddress.ParseEndPoint(config.Http?.MetricsListen) is { } metrics)
-            yield return new(false, metrics.Address, metrics.Port, "http.metrics_listen");
+        if (Of(config.Http?.Listen, "http.listen") is { } listen) yield return listen;
+        if (Of(config.Http?.MetricsListen, "http.metrics_listen") is { } metrics) yield return metrics;
     }
+
+    private static bool Listens(EndpointConfig endpoint) =>
+        endpoint.Type == EndpointType.TcpServer || endpoint is SourceConfig { Type: EndpointType.Udp };
 
     private static Listener? Of(EndpointConfig endpoint, string path) =>
         endpoint.Port > 0 && NetworkAddress.Parse(endpoint.Host) is { } address
             ? new(endpoint.Type == EndpointType.Udp, address, endpoint.Port, path)
             : null;
+
+    private static Listener? Of(string? text, string path) =>
+        NetworkAddress.ParseEndPoint(text) is { } at ? new(false, at.Address, at.Port, path) : null;
 
     private static bool Overlap(IPAddress a, IPAddress b) => a.Equals(b) || NetworkAddress.IsAny(a) || NetworkAddress.IsAny(b);
 }

@@ -11,15 +11,36 @@ internal static class EndpointValidator
     {
         CheckCommon(source, isSource: true, at, problems);
         var framing = source.EffectiveFraming;
-        if (framing.Type == FramingType.Fixed && framing.Bytes > source.MaxMessageBytes && problems.IsReadable($"{at}.max_message_bytes"))
-            problems.Error($"{at}.framing.bytes", $"must be at most max_message_bytes, {source.MaxMessageBytes}, but is {framing.Bytes}");
+        CheckMessageSize(source, framing, at, problems);
         if (source.MaxClients > 1 && framing.Type == FramingType.Raw && problems.IsReadable($"{at}.framing"))
-            problems.Error($"{at}.max_clients", "must be 1 with raw framing: the pieces of several clients could not be told apart; or use another framing");
+            problems.Error($"{at}.max_clients", "must be 1 with raw framing, or their pieces would mix: another framing lifts the limit");
         if (source.ExpectEveryS > 0) problems.Warn($"{at}.expect_every_s", "has no effect yet: silence raises no alert");
         if (source.Ack is { } ack) CheckAck(ack, framing, at, problems);
         if (source.Type == EndpointType.RemoteIcombuffer && source.Auth is null && problems.IsReadable($"{at}.auth"))
             problems.Warn($"{at}.auth", "is missing: anyone who reaches http.listen can send");
     }
+
+    private static void CheckMessageSize(SourceConfig source, FramingConfig framing, string at, ConfigProblems problems)
+    {
+        var (key, max) = ($"{at}.max_message_bytes", source.MaxMessageBytes);
+        if (!problems.IsReadable(key) || !problems.IsReadable($"{at}.framing")) return;
+        if (framing.Type == FramingType.Fixed && framing.Bytes > max)
+            problems.Error($"{at}.framing.bytes", $"must be at most max_message_bytes, {max}, but is {framing.Bytes}");
+        var envelope = EnvelopeBytes(framing);
+        if (max <= envelope) problems.Error(key, $"must be more than the framing's own {envelope} bytes, but is {max}");
+    }
+
+    private static int EnvelopeBytes(FramingConfig framing) => framing.Type switch
+    {
+        FramingType.Line => 1,
+        FramingType.Delimiter => HexBytes(framing.DelimiterHex),
+        FramingType.StxEtx => HexBytes(framing.StartHex) + HexBytes(framing.EndHex),
+        FramingType.Mllp => 3,
+        FramingType.LengthPrefix => framing.Bytes,
+        _ => 0,
+    };
+
+    private static int HexBytes(string? hex) => (hex?.Length ?? 0) / 2;
 
     private static void CheckAck(AckConfig ack, FramingConfig framing, string at, ConfigProblems problems)
     {
@@ -28,7 +49,8 @@ internal static class EndpointValidator
             problems.Error($"{at}.ack", "mllp answers MLLP messages: use framing mllp");
         else if (framing.Type == FramingType.Raw)
             problems.Error($"{at}.ack", "needs messages to acknowledge, and raw framing has none: use another framing");
-        if (ack.Type == AckType.Bytes && Equal(ack.AckHex, ack.NakHex)) problems.Error($"{at}.ack.nak_hex", "is the same as ack_hex: make them different");
+        if (ack.Type == AckType.Bytes && Equal(ack.AckHex, ack.NakHex))
+            problems.Error($"{at}.ack.nak_hex", "is the same as ack_hex: make them different");
     }
 
     public static void CheckDestination(DestinationConfig destination, string at, ConfigProblems problems)
@@ -36,15 +58,12 @@ internal static class EndpointValidator
         CheckCommon(destination, isSource: false, at, problems);
         if (destination.Confirm is { } confirm) CheckConfirm(confirm, destination.Type, at, problems);
         CheckRefusal(destination, at, problems);
-        if (destination.Retry.InitialMs > destination.Retry.MaxMs && problems.IsReadable($"{at}.retry"))
-            problems.Error($"{at}.retry.initial_ms", $"must be at most max_ms, {destination.Retry.MaxMs}, but is {destination.Retry.InitialMs}");
-        if (IsTcp(destination.Type) && destination.ResendBytes <= destination.WindowBytes
-            && problems.IsReadable($"{at}.window_bytes") && problems.IsReadable($"{at}.resend_bytes"))
-        {
-            problems.Error($"{at}.resend_bytes", $"must be more than window_bytes, {destination.WindowBytes}, but is {destination.ResendBytes}: "
-                + "what a dying peer had not read could not all be sent again");
-        }
-
+        var (initialMs, maxMs) = (destination.Retry.InitialMs, destination.Retry.MaxMs);
+        if (initialMs > maxMs && problems.IsReadable($"{at}.retry"))
+            problems.Error($"{at}.retry.initial_ms", $"must be at most max_ms, {maxMs}, but is {initialMs}");
+        var (window, resend) = (destination.WindowBytes, destination.ResendBytes);
+        if (resend <= window && problems.IsReadable($"{at}.window_bytes") && problems.IsReadable($"{at}.resend_bytes"))
+            problems.Error($"{at}.resend_bytes", $"must be more than window_bytes, {window}, what a dying peer can leave, but is {resend}");
         if (destination.Type == EndpointType.TcpServer) CheckServerDestination(destination, at, problems);
         if (destination.Type == EndpointType.RemoteIcombuffer) CheckUrl(destination, at, problems);
     }
@@ -65,7 +84,7 @@ internal static class EndpointValidator
 
         if (confirm is not { Type: ConfirmType.Bytes, AckHex: { } ack, NakHex: { } nak }) return;
         if (ack.StartsWith(nak, StringComparison.OrdinalIgnoreCase) || nak.StartsWith(ack, StringComparison.OrdinalIgnoreCase))
-            problems.Error($"{at}.confirm.nak_hex", "and ack_hex begin alike, one with the whole of the other: answers could not be told apart");
+            problems.Error($"{at}.confirm.nak_hex", "begins with ack_hex or the other way round: answers could not be told apart");
     }
 
     private static void CheckRefusal(DestinationConfig destination, string at, ConfigProblems problems)
@@ -73,23 +92,25 @@ internal static class EndpointValidator
         var canRefuse = destination.Type == EndpointType.RemoteIcombuffer
             || destination.Confirm is { Type: ConfirmType.Mllp } or { Type: ConfirmType.Bytes, NakHex: not null };
         if (destination.OnReject == OnReject.Park && !canRefuse && problems.IsReadable($"{at}.confirm"))
-            problems.Warn($"{at}.on_reject", "has no effect: only a peer that answers (confirm mllp, or bytes with nak_hex) can refuse a message");
+            problems.Warn($"{at}.on_reject", "has no effect: only a peer that answers (confirm mllp, or bytes with nak_hex) can refuse");
     }
 
     private static void CheckServerDestination(DestinationConfig destination, string at, ConfigProblems problems)
     {
         if (!problems.IsReadable($"{at}.allow") || !problems.IsReadable($"{at}.tls")) return;
         if (destination.Allow.Count > 0 || destination.Tls is { Enabled: true, VerifyPeer: true }) return;
+        const string Remedy = "name the clients in allow, or use mutual TLS (tls.verify_peer)";
         if (destination.ClientPolicy == ClientPolicy.Takeover)
-            problems.Error($"{at}.client_policy", "takeover lets any client empty the queue: name the clients in allow, or use mutual TLS (tls.verify_peer)");
+            problems.Error($"{at}.client_policy", $"takeover lets any client empty the queue: {Remedy}");
         else if (problems.IsReadable($"{at}.host") && !NetworkAddress.IsLoopback(destination.Host))
-            problems.Warn(at, "hands the queue to any client that connects: name the clients in allow, or use mutual TLS (tls.verify_peer)");
+            problems.Warn(at, $"hands the queue to any client that connects: {Remedy}");
     }
 
     private static void CheckUrl(DestinationConfig destination, string at, ConfigProblems problems)
     {
         if (destination.Url is not { } text) return;
-        if (!Uri.TryCreate(text, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https") || url.Query.Length + url.Fragment.Length > 0)
+        if (!Uri.TryCreate(text, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")
+            || url.Query.Length + url.Fragment.Length > 0)
             problems.Error($"{at}.url", "must be a URL with http or https, a host and a port, https://host:8080");
         else if (url.UserInfo.Length > 0)
             problems.Error($"{at}.url", "carries a name or password: put them into auth");
@@ -100,7 +121,7 @@ internal static class EndpointValidator
     private static void CheckCommon(EndpointConfig endpoint, bool isSource, string at, ConfigProblems problems)
     {
         if (endpoint.Type is EndpointType.Serial or EndpointType.RemoteIcombuffer)
-            problems.Error($"{at}.type", $"{Word(endpoint.Type)} is not available in this version; available are tcp_server, tcp_client and udp");
+            problems.Error($"{at}.type", $"{Word(endpoint.Type)} is not available in this version: use tcp_server, tcp_client or udp");
         CheckHosts(endpoint, isSource, at, problems);
         CheckFraming(endpoint, isSource, at, problems);
         if (IsTcp(endpoint.Type) && endpoint.Tls.Enabled)
@@ -109,7 +130,7 @@ internal static class EndpointValidator
         {
             var entry = endpoint.Allow[i];
             if (entry is { Length: > 0 } && !NetworkAddress.IsAddressOrNetwork(entry))
-                problems.Error($"{at}.allow[{i}]", $"must be an address or a network whose bits beyond the prefix are zero, 192.0.2.0/24, but is \"{entry}\"");
+                problems.Error($"{at}.allow[{i}]", $"must be an address or a network, 192.0.2.0/24, but is {Spelling.Quote(entry)}");
         }
 
         if (endpoint.Auth is { } auth) CheckAuth(auth, $"{at}.auth", problems);
@@ -121,16 +142,19 @@ internal static class EndpointValidator
         {
             var listens = endpoint.Type == EndpointType.TcpServer || (endpoint.Type == EndpointType.Udp && isSource);
             if (listens && NetworkAddress.Parse(host) is null)
-                problems.Error($"{at}.host", $"must be an address to listen on, 0.0.0.0 for all interfaces, but is \"{host}\"");
+                problems.Error($"{at}.host", $"must be an address to listen on, 0.0.0.0 for all interfaces, but is {Spelling.Quote(host)}");
             else if (!listens && (NetworkAddress.Parse(host) is { } address ? NetworkAddress.IsAny(address) : !IsHostName(host)))
-                problems.Error($"{at}.host", $"must be the peer's name or address, but is \"{host}\"");
+                problems.Error($"{at}.host", $"must be the peer's name or address, but is {Spelling.Quote(host)}");
         }
 
-        if (endpoint.Bind is { } bind && NetworkAddress.Parse(bind) is null && (bind.Length > 15 || bind.Any(c => c is '/' or ':' || char.IsWhiteSpace(c))))
-            problems.Error($"{at}.bind", $"must be a local address or the name of an interface, eth0, but is \"{bind}\"");
+        if (endpoint.Bind is { } bind && NetworkAddress.Parse(bind) is null && !IsInterfaceName(bind))
+            problems.Error($"{at}.bind", $"must be a local address or the name of an interface, eth0, but is {Spelling.Quote(bind)}");
     }
 
-    private static bool IsHostName(string host) => Uri.CheckHostName(host) == UriHostNameType.Dns && !host.All(c => char.IsAsciiDigit(c) || c == '.');
+    private static bool IsInterfaceName(string text) => text.Length < 16 && !text.Any(c => c is '/' or ':' || char.IsWhiteSpace(c));
+
+    private static bool IsHostName(string text) =>
+        Uri.CheckHostName(text) == UriHostNameType.Dns && !text.All(c => char.IsAsciiDigit(c) || c == '.');
 
     private static void CheckFraming(EndpointConfig endpoint, bool isSource, string at, ConfigProblems problems)
     {
@@ -141,22 +165,22 @@ internal static class EndpointValidator
             (FramingType.Raw, EndpointType.Udp) => "datagram",
             (FramingType.IdleGap, not EndpointType.Serial) => endpoint.Type == EndpointType.Udp ? "datagram" : "raw or line",
             (FramingType.Datagram, not EndpointType.Udp) => endpoint.Type == EndpointType.Serial ? "idle_gap" : "raw or line",
-            (not FramingType.Datagram, EndpointType.Udp) when isSource => "datagram",
             _ => null,
         };
         if (right is not null)
             problems.Error($"{at}.framing.type", $"{Word(framing.Type)} does not fit type {Word(endpoint.Type)}: use for example {right}");
         else if (!isSource && framing.Type == FramingType.Fixed)
-            problems.Error($"{at}.framing.type", "fixed adds nothing to a message: leave framing out, the source's framing makes the messages");
-        if (framing.Type == FramingType.StxEtx && Equal(framing.StartHex ?? "02", framing.EndHex ?? "03"))
+            problems.Error($"{at}.framing.type", "fixed adds nothing: leave framing out, the source's framing makes the messages");
+        if (framing.Type == FramingType.StxEtx && Equal(framing.StartHex, framing.EndHex))
             problems.Error($"{at}.framing.end_hex", "is the same as start_hex: make them different");
     }
 
     private static void CheckAuth(AuthConfig auth, string at, ConfigProblems problems)
     {
         var given = new[] { auth.Password, auth.PasswordFile, auth.PasswordSecret, auth.PasswordHash }.Count(p => p is not null);
-        if (given == 0 && problems.IsReadable(at)) problems.Error(at, "has no password: give one of password_file, password_secret, password_hash (source) or password");
-        if (given > 1) problems.Error(at, "has more than one password: keep one of password, password_file, password_secret, password_hash");
+        const string Kinds = "password, password_file, password_secret, password_hash (sources)";
+        if (given == 0 && problems.IsReadable(at)) problems.Error(at, $"has no password: give one of {Kinds}");
+        if (given > 1) problems.Error(at, $"has more than one password: keep one of {Kinds}");
         if (auth.PasswordFile is { } file) TlsFiles.CheckReadable(file, $"{at}.password_file", problems);
     }
 

@@ -13,7 +13,8 @@ internal static class GatewayKeys
 
     private static IntegerShape<long> Bytes(long min) => new(min, 1L << 50);
 
-    private static readonly ObjectShape<DeviceConfig> Device = new ObjectShape<DeviceConfig>("device", "an object with the device's id", _ => new())
+    private static readonly ObjectShape<DeviceConfig> Device =
+        new ObjectShape<DeviceConfig>("device", "an object with the device's id", _ => new())
         .Key("id", "The device's id, unique in the fleet.", EndpointKeys.Id, (d, v) => d with { Id = v })
         .Key("board", "The board file to use.", EndpointKeys.Id, (d, v) => d with { Board = v });
 
@@ -31,7 +32,8 @@ internal static class GatewayKeys
                         "factory_reset", "support_bundle", }.Select(w => (w, w)),
                 ]), "a list of commands"), (m, v) => m with { Commands = v });
 
-    private static readonly ObjectShape<HttpConfig> Http = new ObjectShape<HttpConfig>("http", "an object with listen or metrics_listen", _ => new())
+    private static readonly ObjectShape<HttpConfig> Http =
+        new ObjectShape<HttpConfig>("http", "an object with listen or metrics_listen", _ => new())
         .Key("listen", "Address and port for remote sources.", ListenAddress, (h, v) => h with { Listen = v })
         .Key("metrics_listen", "Address and port for /metrics and /healthz.", ListenAddress, (h, v) => h with { MetricsListen = v })
         .Key("tls", "Encryption.", EndpointKeys.Tls, (h, v) => h with { Tls = v });
@@ -39,9 +41,11 @@ internal static class GatewayKeys
     private static readonly ObjectShape<BufferConfig> ChannelBuffer =
         new ObjectShape<BufferConfig>("channel_buffer", "an object", problems => problems.BufferDefaults)
             .Key("max_bytes", "How much the channel may hold (1073741824).", Bytes(64 * 1024), (b, v) => b with { MaxBytes = v })
-            .Key("when_full", "The source stops, or messages are discarded and counted (block).", new WordShape<WhenFull>(("block", WhenFull.Block),
-                ("drop_oldest", WhenFull.DropOldest), ("drop_newest", WhenFull.DropNewest)), (b, v) => b with { WhenFull = v })
-            .Key("ttl_s", "Messages older than this are discarded and counted; 0: never (0).", Integer(0, int.MaxValue), (b, v) => b with { TtlS = v })
+            .Key("when_full", "The source stops, or messages are discarded and counted (block).",
+                new WordShape<WhenFull>(("block", WhenFull.Block), ("drop_oldest", WhenFull.DropOldest),
+                    ("drop_newest", WhenFull.DropNewest)), (b, v) => b with { WhenFull = v })
+            .Key("ttl_s", "Messages older than this are discarded and counted; 0: never (0).",
+                Integer(0, int.MaxValue), (b, v) => b with { TtlS = v })
             .Key("retain_bytes", "How much of what was delivered is kept for a replay (0).", Bytes(0), (b, v) => b with { RetainBytes = v })
             .Key("delivery", "Deliver at once and write what is not confirmed in time, or write everything first (cut_through).",
                 new WordShape<DeliveryMode>(("cut_through", DeliveryMode.CutThrough), ("durable_first", DeliveryMode.DurableFirst)),
@@ -55,14 +59,18 @@ internal static class GatewayKeys
             .Key("max_unsecured_bytes", "With so much unsecured the source stops reading (4194304).", Integer(4096, 256 << 20),
                 (b, v) => b with { MaxUnsecuredBytes = v })
             .Key("compression", "Compression of what is written (none).",
-                new WordShape<BlockCompression>(("none", BlockCompression.None), ("zstd", BlockCompression.Zstd)), (b, v) => b with { Compression = v });
+                new WordShape<BlockCompression>(("none", BlockCompression.None), ("zstd", BlockCompression.Zstd)),
+                (b, v) => b with { Compression = v });
 
-    private static readonly ObjectShape<DeviceBufferConfig> DeviceBuffer = new ObjectShape<DeviceBufferConfig>("buffer", "an object", _ => new())
+    private static readonly ObjectShape<DeviceBufferConfig> DeviceBuffer =
+        new ObjectShape<DeviceBufferConfig>("buffer", "an object", _ => new())
         {
             OnRead = (buffer, problems) => problems.BufferDefaults = buffer.Defaults,
         }
-        .Key("device_max_bytes", "How much all channels together may hold (4294967296).", Bytes(1 << 20), (b, v) => b with { DeviceMaxBytes = v })
-        .Key("max_syncs_per_s", "How often a second waiting time alone may cause a sync (50).", Integer(1, 1000), (b, v) => b with { MaxSyncsPerS = v })
+        .Key("device_max_bytes", "How much all channels together may hold (4294967296).",
+            Bytes(1 << 20), (b, v) => b with { DeviceMaxBytes = v })
+        .Key("max_syncs_per_s", "How often a second waiting time alone may cause a sync (50).",
+            Integer(1, 1000), (b, v) => b with { MaxSyncsPerS = v })
         .Key("memory_bytes", "Memory for message data, outside the managed heap (12582912).", new IntegerShape<long>(1 << 20, 1L << 40),
             (b, v) => b with { MemoryBytes = v })
         .Include(ChannelBuffer, b => b.Defaults, (b, v) => b with { Defaults = v });
@@ -79,18 +87,21 @@ internal static class GatewayKeys
             .Key("name", "A name for people.", Text, (c, v) => c with { Name = v })
             .Key("enabled", "Whether the channel runs (true).", new BooleanShape(), (c, v) => c with { Enabled = v })
             .Key("source", "Where messages come from.", EndpointKeys.Source, (c, v) => c with { Source = v }, required: true)
-            .Key("buffer", "The channel's buffer; what is not said here, the top-level buffer says.", ChannelBuffer, (c, v) => c with { Buffer = v })
+            .Key("buffer", "The channel's buffer; what is not said here, the top-level buffer says.",
+                ChannelBuffer, (c, v) => c with { Buffer = v })
             .Key("destination", "Where messages go.", EndpointKeys.Destination, (c, v) => c with { Destination = v }, required: true);
 
     public static readonly ObjectShape<GatewayConfig> Gateway =
         new ObjectShape<GatewayConfig>("gateway", "an object with schema_version and channels", _ => new())
             .Key("$schema", "The JSON Schema of this file, for editors.", Text, (g, _) => g)
-            .Key("schema_version", "The version of this format.", new NumberChoiceShape(SchemaVersion), (g, v) => g with { SchemaVersion = (int)v },
+            .Key("schema_version", "The version of this format.",
+                new NumberChoiceShape(SchemaVersion), (g, v) => g with { SchemaVersion = (int)v },
                 required: true)
             .Key("device", "This device.", Device, (g, v) => g with { Device = v })
             .Key("mqtt", "The broker to report to.", Mqtt, (g, v) => g with { Mqtt = v })
             .Key("http", "What listens for HTTP; nothing by default.", Http, (g, v) => g with { Http = v })
             .Key("buffer", "The device's limits, and defaults for every channel's buffer.", DeviceBuffer, (g, v) => g with { Buffer = v })
-            .Key("channels", "The channels.", new ListShape<ChannelConfig>(Channel, "a list of channels"), (g, v) => g with { Channels = v },
+            .Key("channels", "The channels.",
+                new ListShape<ChannelConfig>(Channel, "a list of channels"), (g, v) => g with { Channels = v },
                 required: true);
 }

@@ -43,7 +43,7 @@ internal static class JsonSyntax
         if (after[0] is (byte)'}' or (byte)']' && before.EndsWith(","u8))
             return Problem(utf8, before.Length - 1, "a comma stands before the closing bracket: remove it");
         if (after[0] == '\'') return Problem(utf8, start, "strings stand in double quotes");
-        if (after[0] is (byte)'"' or (byte)'{' or (byte)'[' && !before.IsEmpty && before[^1] is not ((byte)',' or (byte)':' or (byte)'{' or (byte)'['))
+        if ("\"{["u8.Contains(after[0]) && !before.IsEmpty && !",:{["u8.Contains(before[^1]))
             return Problem(utf8, start, "a comma or colon is missing before this");
         Rune.DecodeFromUtf8(after, out var character, out _);
         var shown = Rune.IsControl(character) ? $"control character {character.Value:x2}" : $"'{character}'";

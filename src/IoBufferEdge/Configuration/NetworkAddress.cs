@@ -24,8 +24,14 @@ internal static class NetworkAddress
         return Parse(host) is { } address ? new(address, port) : null;
     }
 
-    /// <summary>An address, or a network such as <c>192.0.2.0/24</c> whose bits beyond the prefix are zero.</summary>
-    public static bool IsAddressOrNetwork(string text) => Parse(text) is not null || IPNetwork.TryParse(text, out _);
+    /// <summary>An address, or a network, <c>192.0.2.0/24</c>; bits beyond the prefix don't count.</summary>
+    public static bool IsAddressOrNetwork(string text)
+    {
+        var slash = text.IndexOf('/');
+        if (slash < 0) return text != "localhost" && Parse(text) is not null;
+        var longest = text.Contains(':') ? 128 : 32;
+        return Parse(text[..slash]) is not null && byte.TryParse(text.AsSpan(slash + 1), out var bits) && bits <= longest;
+    }
 
     public static bool IsAny(IPAddress address) => address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any);
 

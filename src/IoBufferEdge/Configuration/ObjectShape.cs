@@ -1,4 +1,3 @@
-using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace IoBufferEdge.Configuration;
@@ -106,7 +105,7 @@ internal sealed class ObjectShape<T>(string name, string expected, Func<ConfigPr
         return true;
     }
 
-    /// <summary>Without a type nothing else can be judged: then only the type is reported, and the whole object counts as unreadable.</summary>
+    /// <summary>Without a type nothing else can be judged: then that is reported, and the object counts as unreadable.</summary>
     private bool TryReadTyped(JsonElement json, string path, ConfigProblems problems, ref T value)
     {
         var type = json.TryGetProperty("type", out var given) && given.ValueKind == JsonValueKind.String
@@ -170,8 +169,7 @@ internal sealed class ObjectShape<T>(string name, string expected, Func<ConfigPr
     {
         var plain = name.Length is > 0 and <= 64 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-' or '$');
         if (plain) return path == "$" ? name : $"{path}.{name}";
-        var text = name.Length <= 64 ? name : name[..63] + "…";
-        return $"{path}[\"{JavaScriptEncoder.UnsafeRelaxedJsonEscaping.Encode(text)}\"]";
+        return $"{path}[{Spelling.Quote(name)}]";
     }
 
     public override void WriteDefinition(Utf8JsonWriter writer)

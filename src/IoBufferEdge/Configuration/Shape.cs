@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Numerics;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace IoBufferEdge.Configuration;
@@ -25,8 +26,9 @@ internal abstract class Shape
         if (json.ValueKind == JsonValueKind.Null) return "null: leave the key out for its default";
         if (json.ValueKind == JsonValueKind.Object) return "an object";
         if (json.ValueKind == JsonValueKind.Array) return "a list";
+        if (json.ValueKind == JsonValueKind.String) return Spelling.Quote(json.GetString()!);
         var raw = json.GetRawText();
-        return raw.Length <= 60 ? raw : raw[..57] + "…";
+        return raw.Length <= 40 ? raw : raw[..39] + "…";
     }
 }
 
@@ -117,9 +119,11 @@ internal sealed class NumberChoiceShape(params double[] choices) : Shape<double>
 
 /// <summary>A string.</summary>
 /// <param name="expected">Completes "must be …".</param>
-/// <param name="pattern">The regular expression that editors check, and <paramref name="matches"/> decides alike; null: one character or more.</param>
+/// <param name="pattern">For editors; null: one character or more.</param>
+/// <param name="matches">Decides as the pattern does.</param>
 /// <param name="secret">Error texts never quote it.</param>
-internal sealed class TextShape(string expected, string? pattern = null, Func<string, bool>? matches = null, bool secret = false) : Shape<string>
+internal sealed class TextShape(string expected, string? pattern = null, Func<string, bool>? matches = null, bool secret = false)
+    : Shape<string>
 {
     public override string Expected => expected;
 
@@ -225,7 +229,16 @@ internal sealed class ListShape<T>(Shape<T> item, string expected) : Shape<Equat
 
 internal static class Spelling
 {
-    /// <summary>The candidate that <paramref name="word"/> was probably meant to be: at most a third of its letters differ; else null.</summary>
+    private const int QuoteMax = 60;
+
+    /// <summary>A text in quotes, on one line; a long one loses its end.</summary>
+    public static string Quote(string text)
+    {
+        var escaped = JavaScriptEncoder.UnsafeRelaxedJsonEscaping.Encode(text);
+        return escaped.Length <= QuoteMax ? $"\"{escaped}\"" : $"\"{escaped[..(QuoteMax - 1)]}…\"";
+    }
+
+    /// <summary>The candidate that the word was probably meant to be: at most a third of its letters differ; else null.</summary>
     public static string? Nearest(string word, IEnumerable<string> candidates)
     {
         if (word.Length > 64) return null;

@@ -11,10 +11,12 @@ internal static class TlsFiles
         if (server && tls.Cert is null) Missing("cert", "a TLS server needs its certificate, a PEM file");
         if ((server || tls.Cert is not null) && tls.Key is null) Missing("key", "the certificate needs its private key, a PEM file");
         if (tls.Cert is null && tls.Key is not null && !server) Missing("cert", "the private key needs its certificate, a PEM file");
-        if (server && tls.VerifyPeer == true && tls.Ca is null) Missing("ca", "verify_peer needs the authorities that clients' certificates come from, a PEM file");
+        if (server && tls.VerifyPeer == true && tls.Ca is null)
+            Missing("ca", "verify_peer needs the authorities that clients' certificates come from, a PEM file");
         if (server && tls.VerifyPeer != true && tls.Ca is not null)
             problems.Warn($"{at}.ca", "has no effect: clients are asked for a certificate only with verify_peer: true");
-        if (!server && tls.VerifyPeer == false) problems.Warn($"{at}.verify_peer", "false accepts any certificate: whoever sits in between can read and change everything");
+        if (!server && tls.VerifyPeer == false)
+            problems.Warn($"{at}.verify_peer", "accepts any certificate: whoever sits in between can read and change everything");
 
         var certificate = ReadFile(tls.Cert, $"{at}.cert", problems);
         var key = ReadFile(tls.Key, $"{at}.key", problems);
@@ -45,7 +47,7 @@ internal static class TlsFiles
                 UnauthorizedAccessException => "may not be read by this user",
                 _ => "cannot be read",
             };
-            problems.Error(at, $"names {file}, which {why}");
+            problems.Error(at, $"names {Spelling.Quote(file)}, which {why}");
             return null;
         }
     }
@@ -58,7 +60,7 @@ internal static class TlsFiles
         }
         catch (CryptographicException)
         {
-            problems.Error($"{at}.cert", $"names {tls.Cert}, which holds no certificate in PEM form");
+            problems.Error($"{at}.cert", $"names {Spelling.Quote(tls.Cert!)}, which holds no certificate in PEM form");
             return;
         }
 
@@ -69,7 +71,7 @@ internal static class TlsFiles
         }
         catch (Exception error) when (error is CryptographicException or ArgumentException)
         {
-            problems.Error($"{at}.key", $"names {tls.Key}, which holds no unencrypted private key in PEM form that belongs to cert");
+            problems.Error($"{at}.key", $"names {Spelling.Quote(tls.Key!)}, which holds no unencrypted PEM key that belongs to cert");
         }
     }
 
@@ -85,7 +87,7 @@ internal static class TlsFiles
             found.Clear();
         }
 
-        if (found.Count == 0) problems.Error($"{at}.ca", $"names {tls.Ca}, which holds no certificate in PEM form");
+        if (found.Count == 0) problems.Error($"{at}.ca", $"names {Spelling.Quote(tls.Ca!)}, which holds no certificate in PEM form");
         foreach (var authority in found) authority.Dispose();
     }
 }

@@ -4,7 +4,7 @@ namespace IoBufferEdge.Tests.Configuration;
 
 public sealed class ConfigSchemaTests
 {
-    /// <summary>After a change of the tables: <c>IOBUFFER_WRITE_SCHEMA=1 dotnet run --project tests/IoBufferEdge.Tests -- --filter-class '*ConfigSchema*'</c>.</summary>
+    /// <summary>After a change of the tables run it once with <c>IOBUFFER_WRITE_SCHEMA=1</c> in the environment.</summary>
     [Fact]
     public void The_embedded_schema_is_the_one_that_the_tables_write()
     {
