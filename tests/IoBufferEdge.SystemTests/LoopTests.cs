@@ -1,0 +1,37 @@
+using IoBufferEdge.Benchmarks.Load;
+using IoBufferEdge.Benchmarks.Loops;
+using Xunit;
+
+namespace IoBufferEdge.SystemTests;
+
+/// <summary>The long proofs, short: <c>IoBufferEdge.Benchmarks kill-loop 500</c>, <c>reset-loop 100</c> and <c>close-loop 100</c> are the real ones.</summary>
+public class LoopTests(ITestOutputHelper output)
+{
+    [Theory]
+    [InlineData(SenderKind.Bytes, "cut_through", 8)]
+    [InlineData(SenderKind.Bytes, "durable_first", 6)]
+    [InlineData(SenderKind.Plain, "cut_through", 6)]
+    public void Kill_9_under_load(SenderKind source, string delivery, int cycles)
+    {
+        var log = new StringWriter();
+        var loop = new KillLoop(new KillLoopOptions { Cycles = cycles, Source = source, Delivery = delivery, Seed = 1 }, log);
+        output.WriteLine(loop.Run());
+        Assert.True(loop.Failures.Count == 0, string.Join('\n', loop.Failures));
+    }
+
+    [Fact]
+    public void Killed_destination_with_unread_bytes()
+    {
+        var loop = new EndLoop(1, TextWriter.Null);
+        output.WriteLine(loop.Kills(5));
+        Assert.True(loop.Failures.Count == 0, string.Join('\n', loop.Failures));
+    }
+
+    [Fact]
+    public void Orderly_ends_of_a_destination_that_reads_everything()
+    {
+        var loop = new EndLoop(1, TextWriter.Null);
+        output.WriteLine(loop.OrderlyEnds(10));
+        Assert.True(loop.Failures.Count == 0, string.Join('\n', loop.Failures));
+    }
+}

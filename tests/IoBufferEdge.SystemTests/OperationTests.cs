@@ -1,0 +1,145 @@
+using System.Text.Json.Nodes;
+using IoBufferEdge.Benchmarks.Load;
+using Xunit;
+
+namespace IoBufferEdge.SystemTests;
+
+/// <summary>What an operator does to a running gateway: reload, stop, mistakes.</summary>
+public class OperationTests(ITestOutputHelper output) : SystemTest(output)
+{
+    [Fact]
+    public void Reload_under_load_touches_only_what_changed()
+    {
+        Ledger untouchedLedger = new(), changedLedger = new(), addedLedger = new();
+        Receiver untouchedSink = UpReceiver(untouchedLedger), changedSink = UpReceiver(changedLedger), addedSink = UpReceiver(addedLedger);
+        var (untouchedPort, changedPort, removedPort, addedPort) = (FreePort.Tcp(), FreePort.Tcp(), FreePort.Tcp(), FreePort.Tcp());
+        var gateway = StartedGateway(
+            Config.Channel("untouched", untouchedPort, untouchedSink.Port),
+            Config.Channel("changed", changedPort, changedSink.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}"""),
+            Config.Channel("removed", removedPort, FreePort.Tcp()));
+        var untouched = Sender(untouchedLedger, SenderKind.Plain, untouchedPort);
+        var changed = Sender(changedLedger, SenderKind.Bytes, changedPort);
+        Flow(untouchedLedger, gateway);
+        Flow(changedLedger, gateway);
+
+        gateway.WriteConfig(Config.Gateway(
+            Config.Channel("untouched", untouchedPort, untouchedSink.Port),
+            Config.Channel("changed", changedPort, changedSink.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""", buffer: """{"delivery":"durable_first"}"""),
+            Config.Channel("added", addedPort, addedSink.Port)));
+        gateway.Reload();
+        Wait.Until(() => Ids(gateway.Status()).SequenceEqual(["untouched", "changed", "added"]), 20, "the new channels in the status",
+            () => $"{string.Join(' ', Ids(gateway.Status()))}\n{gateway.LastLines}");
+        var added = Sender(addedLedger, SenderKind.Plain, addedPort);
+        Flow(addedLedger, gateway);
+        Flow(changedLedger, gateway);
+        Flow(untouchedLedger, gateway);
+
+        Settle(untouchedLedger, untouched, gateway, "untouched");
+        Settle(changedLedger, changed, gateway, "changed");
+        Settle(addedLedger, added, gateway, "added");
+        Assert.Equal(1, untouchedLedger.Connections);
+        Assert.Equal(1, untouched.Attempts);
+        Assert.Equal(0, untouchedLedger.Repeats + addedLedger.Repeats);
+    }
+
+    [Fact]
+    public void A_bad_configuration_at_reload_keeps_the_old_one()
+    {
+        var ledger = new Ledger();
+        var receiver = UpReceiver(ledger);
+        var port = FreePort.Tcp();
+        var gateway = StartedGateway(Config.Channel(Id, port, receiver.Port));
+        var sender = Sender(ledger, SenderKind.Plain, port);
+        Flow(ledger, gateway);
+        gateway.WriteConfig(new JsonObject { ["schema_version"] = 1, ["channels"] = new JsonArray(), ["no_such_key"] = 1 });
+        gateway.Reload();
+        Wait.Until(() => gateway.LastLines.Contains("no_such_key", StringComparison.Ordinal), 20, "a log line that names the unknown key",
+            () => gateway.LastLines);
+        Flow(ledger, gateway);
+        Settle(ledger, sender, gateway);
+        Assert.Equal(1, sender.Attempts);
+        Assert.Equal(1, ledger.Connections);
+    }
+
+    [Theory]
+    [InlineData("cut_through")]
+    [InlineData("durable_first")]
+    public void Terminate_under_load_and_start_again(string delivery)
+    {
+        var ledger = new Ledger();
+        var receiver = UpReceiver(ledger);
+        var port = FreePort.Tcp();
+        var gateway = StartedGateway(Config.Channel(Id, port, receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""",
+            buffer: $$"""{"delivery":"{{delivery}}"}"""));
+        var sender = Sender(ledger, SenderKind.Bytes, port, ratePerS: 20_000);
+        for (var i = 0; i < 3; i++)
+        {
+            Flow(ledger, gateway);
+            Assert.Equal(0, gateway.Terminate());
+            gateway.Start();
+        }
+
+        Flow(ledger, gateway);
+        Settle(ledger, sender, gateway);
+        // A peer that reads everything sees nothing twice; what the sender repeated for want of an acknowledgement is its own affair.
+        Assert.Equal(0, ledger.GatewayRepeats);
+    }
+
+    [Fact]
+    public void Terminate_with_a_closed_window_at_the_destination_keeps_what_it_has_not_read()
+    {
+        var ledger = new Ledger();
+        var receiver = UpReceiver(ledger);
+        var port = FreePort.Tcp();
+        var gateway = StartedGateway(Config.Channel(Id, port, receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}"""));
+        var sender = Sender(ledger, SenderKind.Bytes, port, ratePerS: 0, bytes: 1024);
+        Flow(ledger, gateway);
+        receiver.Pause();
+        Wait.UntilQuiet(() => ledger.Acknowledged, 0.5, 5);
+        Assert.Equal(0, gateway.Terminate());
+        receiver.Down(ConnectionEnd.Reset);
+        receiver.Up();
+        gateway.Start();
+        Flow(ledger, gateway);
+        Settle(ledger, sender, gateway);
+    }
+
+    [Fact]
+    public void Interrupt_ends_it_in_good_order_too()
+    {
+        var gateway = StartedGateway(Config.Channel(Id, FreePort.Tcp(), FreePort.Tcp()));
+        gateway.Signal(Libc.SigInt);
+        Assert.Equal(0, gateway.WaitForExit(5));
+    }
+
+    [Fact]
+    public void A_second_instance_on_the_same_data_is_refused()
+    {
+        var ledger = new Ledger();
+        var receiver = UpReceiver(ledger);
+        var port = FreePort.Tcp();
+        var gateway = StartedGateway(Config.Channel(Id, port, receiver.Port));
+        var second = Keep(new GatewayProcess(Config.Gateway(Config.Channel(Id, FreePort.Tcp(), FreePort.Tcp())), dataFolder: gateway.DataFolder));
+        second.Launch();
+        Assert.NotEqual(0, second.WaitForExit(20));
+        Output.WriteLine(second.LastLines);
+        Assert.Contains(gateway.DataFolder, second.LastLines);
+        var sender = Sender(ledger, SenderKind.Plain, port, last: 100);
+        Settle(ledger, sender, gateway);
+    }
+
+    [Fact]
+    public void A_configuration_that_is_wrong_from_the_start_is_refused_with_every_error()
+    {
+        var gateway = Gateway();
+        gateway.WriteConfig(JsonNode.Parse("""{"schema_version":1,"channels":[{"id":"BAD ID","source":{"type":"tcp_server","port":70000}}]}""")!);
+        gateway.Launch();
+        Assert.Equal(78, gateway.WaitForExit(20));
+        var (exitCode, text, error) = gateway.Command("check", gateway.ConfigFile);
+        Assert.Equal(78, exitCode);
+        Assert.Contains("channels[0].id", text + error);
+        Assert.Contains("channels[0].source.port", text + error);
+    }
+
+    private static IEnumerable<string> Ids(JsonNode status) => status["channels"]!.AsArray().Select(channel => channel!["id"]!.GetValue<string>());
+}
