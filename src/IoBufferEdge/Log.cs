@@ -3,13 +3,11 @@ using Microsoft.Extensions.Logging;
 namespace IoBufferEdge;
 
 /// <summary>
-/// Every line that the gateway logs. Warning: the operator may act; Error: data was lost or the operator is needed. Nothing is
-/// logged per message.
+/// Every line that the gateway logs. Never one per message. Warning: the operator may want to act; Error: data is lost or the
+/// operator must act. Event ids: 1xx gateway, 2xx channels, 3xx store, 4xx endpoints, 5xx control; the others are made from their names.
 /// </summary>
-internal static partial class Log
+public static partial class Log
 {
-    // Sockets and sources
-
     [LoggerMessage(Level = LogLevel.Warning,
         Message = "UDP {Address}: the receive buffer is {Bytes} bytes instead of {Wanted}; raise net.core.rmem_max")]
     public static partial void ReceiveBufferCapped(ILogger logger, string address, int bytes, int wanted);
@@ -28,6 +26,48 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Channel {Channel}: the source cannot receive: {Reason}")]
     public static partial void SourceFailed(ILogger logger, string channel, string reason);
+
+    [LoggerMessage(100, LogLevel.Information, "Gateway started: {Channels} channels, life {Life:x16}, store generation {Generation:x16}.")]
+    public static partial void GatewayStarted(ILogger log, int channels, long life, long generation);
+
+    [LoggerMessage(101, LogLevel.Information, "Gateway stopped; {Unsecured} messages are not secured.")]
+    public static partial void GatewayStopped(ILogger log, long unsecured);
+
+    [LoggerMessage(102, LogLevel.Information, "Configuration applied: {Added} channels added, {Changed} changed, {Removed} removed, {Kept} untouched.")]
+    public static partial void ConfigurationApplied(ILogger log, int added, int changed, int removed, int kept);
+
+    [LoggerMessage(103, LogLevel.Warning, "Configuration refused, the former one goes on: {Reason}")]
+    public static partial void ConfigurationRefused(ILogger log, string reason);
+
+    [LoggerMessage(200, LogLevel.Information, "{Channel}: connected to {Destination}.")]
+    public static partial void DestinationConnected(ILogger log, string channel, string destination);
+
+    [LoggerMessage(201, LogLevel.Information, "{Channel}: connection to {Destination} ended: {Reason}")]
+    public static partial void DestinationEnded(ILogger log, string channel, string destination, string reason);
+
+    [LoggerMessage(202, LogLevel.Warning, "{Channel}: {Side}: {Reason}")]
+    public static partial void EndpointFailed(ILogger log, string channel, string side, string reason);
+
+    [LoggerMessage(203, LogLevel.Error, "{Channel}: the {Side} broke unexpectedly and is opened again.")]
+    public static partial void EndpointBroke(ILogger log, string channel, string side, Exception error);
+
+    [LoggerMessage(204, LogLevel.Warning, "{Channel}: message {Sequence} was refused ({Reason}); it blocks the queue and is offered again in {DelayMs} ms.")]
+    public static partial void MessageRefused(ILogger log, string channel, long sequence, string reason, double delayMs);
+
+    [LoggerMessage(205, LogLevel.Warning, "{Channel}: message {Sequence} was refused ({Reason}) and is kept aside.")]
+    public static partial void MessageParked(ILogger log, string channel, long sequence, string reason);
+
+    [LoggerMessage(206, LogLevel.Error, "{Channel}: messages {First}..{Last} are missing from the store: lost, or delivered before it was damaged.")]
+    public static partial void MessagesLost(ILogger log, string channel, long first, long last);
+
+    [LoggerMessage(302, LogLevel.Error, "The store was salvaged: {Report}")]
+    public static partial void StoreSalvaged(ILogger log, string report);
+
+    [LoggerMessage(300, LogLevel.Error, "The store fails: {Reason}. Sources wait, delivery from memory goes on, writing is tried again.")]
+    public static partial void StoreFailing(ILogger log, string reason);
+
+    [LoggerMessage(301, LogLevel.Information, "The store works again.")]
+    public static partial void StoreWorksAgain(ILogger log);
 
     // Destinations
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using IoBufferEdge.Benchmarks.Load;
+using IoBufferEdge.Benchmarks.Loops;
 
 namespace IoBufferEdge.Benchmarks;
 
@@ -13,12 +14,23 @@ public static class Verbs
             case ["relay", var listenPort, var toPort, var file, .. var options]:
                 BareRelay.Run(Number(listenPort), Number(toPort), file, sync: !options.Contains("--no-sync"));
                 return 0;
+            case ["doomed-receiver", var port, var bytes]:
+                DoomedReceiver.Run(Number(port), Number(bytes));
+                return 0;
+            case ["kill-loop", var cycles, .. var seed]:
+                return KillLoops(Number(cycles), Seed(seed));
+            case ["reset-loop", var times, .. var seed]:
+                return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.Kills(Number(times)));
+            case ["close-loop", var times, .. var seed]:
+                return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.OrderlyEnds(Number(times)));
             case ["bench", .. var options]:
                 return RunBench(options);
             case ["demo"]:
                 return Demo.Demo.Play();
             default:
-                Console.Error.WriteLine("Usage: relay LISTEN_PORT TO_PORT FILE [--no-sync] | bench [--quick] | demo");
+                Console.Error.WriteLine(
+                    "Usage: demo | bench [--quick] | kill-loop CYCLES [SEED] | reset-loop TIMES [SEED] | close-loop TIMES [SEED] | "
+                    + "relay LISTEN_PORT TO_PORT FILE [--no-sync]");
                 return 64;
         }
     }
@@ -31,6 +43,47 @@ public static class Verbs
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, "latest.json"), report.ToJsonString(new() { WriteIndented = true }));
         return 0;
+    }
+
+    /// <summary>The cycles are shared out between the three sources and the two ways to deliver; acknowledging ones get the most.</summary>
+    private static int KillLoops(int cycles, int seed)
+    {
+        (SenderKind Source, string Delivery, int Share)[] loops =
+        [
+            (SenderKind.Bytes, "cut_through", 25), (SenderKind.Bytes, "durable_first", 25), (SenderKind.Mllp, "cut_through", 15),
+            (SenderKind.Mllp, "durable_first", 15), (SenderKind.Plain, "cut_through", 10), (SenderKind.Plain, "durable_first", 10),
+        ];
+        var failures = new List<string>();
+        foreach (var (source, delivery, share) in loops)
+        {
+            var loop = new KillLoop(
+                new KillLoopOptions { Cycles = Math.Max(1, cycles * share / 100), Source = source, Delivery = delivery, Seed = seed++ }, Console.Out);
+            Console.WriteLine(loop.Run());
+            failures.AddRange(loop.Failures);
+        }
+
+        return Judge(failures);
+    }
+
+    private static int Judge(EndLoop loop, Func<EndLoop, string> run)
+    {
+        Console.WriteLine(run(loop));
+        return Judge(loop.Failures);
+    }
+
+    private static int Judge(IReadOnlyCollection<string> failures)
+    {
+        foreach (var failure in failures)
+            Console.WriteLine($"FAILED: {failure}");
+        Console.WriteLine(failures.Count == 0 ? "OK" : $"{failures.Count} failures");
+        return failures.Count == 0 ? 0 : 1;
+    }
+
+    private static int Seed(string[] arguments)
+    {
+        var seed = arguments.Length > 0 ? Number(arguments[0]) : Environment.TickCount & 0xFFFF;
+        Console.WriteLine($"seed {seed}");
+        return seed;
     }
 
     private static int Number(string text) => int.Parse(text, CultureInfo.InvariantCulture);

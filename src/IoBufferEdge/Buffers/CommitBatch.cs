@@ -55,12 +55,12 @@ public sealed class QueueCommit
 /// <summary>A block that is encoded only when the store has a place for it, straight from the tail.</summary>
 public abstract class PendingBlock
 {
-    public long FirstSequence { get; protected init; }
+    public long FirstSequence { get; protected set; }
 
-    public long LastSequence { get; protected init; }
+    public long LastSequence { get; protected set; }
 
     /// <summary>Exact size of the encoded block in bytes.</summary>
-    public int EncodedLength { get; protected init; }
+    public int EncodedLength { get; protected set; }
 
     /// <summary>Writes the whole block into <paramref name="destination"/>, which has exactly <see cref="EncodedLength"/> bytes.</summary>
     public abstract void EncodeTo(Span<byte> destination);

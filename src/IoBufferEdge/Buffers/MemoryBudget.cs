@@ -23,7 +23,7 @@ public sealed class MemoryBudget(long totalBytes)
     private long _usedBytes;
     private int _grownBlocks;
 
-    public long TotalBytes { get; } = totalBytes;
+    public long TotalBytes { get; set; } = totalBytes;
 
     public long UsedBytes => Interlocked.Read(ref _usedBytes);
 

@@ -31,13 +31,20 @@ public sealed class Backoff : IDisposable
     /// <summary>When the wait under way ends; null: none is.</summary>
     public DateTimeOffset? NextAttemptAt { get; private set; }
 
-    /// <summary>Waits before the next attempt: between 0 and the present ceiling, which doubles.</summary>
-    public async ValueTask WaitAsync(CancellationToken cancel)
+    /// <summary>The next delay: between 0 and the present ceiling, which doubles.</summary>
+    public TimeSpan NextDelay()
     {
-        cancel.ThrowIfCancellationRequested();
         Attempts++;
         var delay = TimeSpan.FromMilliseconds(_random.NextDouble() * _ceilingMs);
         _ceilingMs = Math.Min(_ceilingMs * 2, _retry.MaxMs);
+        return delay;
+    }
+
+    /// <summary>Waits for <see cref="NextDelay"/>.</summary>
+    public async ValueTask WaitAsync(CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        var delay = NextDelay();
         NextAttemptAt = _time.GetUtcNow() + delay;
         _waiting = true;
         await using (cancel.UnsafeRegister(static s => ((Backoff)s!)._signal.Set(), this))

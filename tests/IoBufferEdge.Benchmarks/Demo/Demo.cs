@@ -164,7 +164,7 @@ internal sealed class LiveView
             Redraw(at, act, ledger, buffered);
         else
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{at.TotalSeconds,5:F0} s  sent {ledger.Sent:N0}  acknowledged {ledger.Acknowledged:N0}  received {ledger.HighestRead:N0}  "
+                $"{at.TotalSeconds,5:F0} s  sent {ledger.Sent:N0}  acked {ledger.Acknowledged:N0}  received {ledger.HighestRead:N0}  "
                 + $"buffered {buffered}  repeated {ledger.Repeats:N0}  {act}"));
     }
 

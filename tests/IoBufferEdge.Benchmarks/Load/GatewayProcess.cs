@@ -198,11 +198,14 @@ public readonly record struct ChannelLedger(long Received, long Delivered, long 
 
     public static ChannelLedger Of(JsonNode status, string channel)
     {
-        var node = status["channels"]!.AsArray().Single(one => one!["id"]!.GetValue<string>() == channel)!;
-        var ledger = node["ledger"] ?? node;
+        var ledger = Channel(status, channel)["ledger"]!;
         long Value(string key) => ledger[key]!.GetValue<long>();
         return new(Value("received"), Value("delivered"), Value("buffered"), Value("parked"), Value("discarded"), Value("repeated"));
     }
+
+    /// <summary>One channel's part of the status.</summary>
+    public static JsonNode Channel(JsonNode status, string channel) =>
+        status["channels"]!.AsArray().Single(one => one!["id"]!.GetValue<string>() == channel)!;
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
         $"received {Received} = delivered {Delivered} + buffered {Buffered} + parked {Parked} + discarded {Discarded}; repeated {Repeated}");

@@ -20,6 +20,10 @@ public sealed class Ledger
     private long _highestRead;
     private int _connection;
     private (int Attempt, long Number) _lastInConnection;
+    private (int Attempt, long Number) _highestIdentity;
+    private long _gatewayRepeats;
+    private long _gatewayRepeatsHere;
+    private long _mostGatewayRepeats;
     private bool _firstFrame;
     private long _framesRead;
     private long _repeats;
@@ -44,6 +48,12 @@ public sealed class Ledger
     /// <summary>Frames whose number had been read before, whoever repeated them.</summary>
     public long Repeats => Volatile.Read(ref _repeats);
 
+    /// <summary>Those of them that the gateway repeated: the same number carried by the same connection of the sender.</summary>
+    public long GatewayRepeats => Volatile.Read(ref _gatewayRepeats);
+
+    /// <summary>The most that one connection brought of those.</summary>
+    public long MostGatewayRepeats => Volatile.Read(ref _mostGatewayRepeats);
+
     /// <summary>Connections that began in the middle of a message: only a forwarder without frames does that.</summary>
     public long Torn => Volatile.Read(ref _torn);
 
@@ -67,6 +77,7 @@ public sealed class Ledger
         {
             _connection++;
             _lastInConnection = default;
+            _gatewayRepeatsHere = 0;
             _firstFrame = true;
         }
     }
@@ -120,6 +131,15 @@ public sealed class Ledger
         if (identity.CompareTo(_lastInConnection) <= 0)
             Violate($"connection {_connection}: {identity} came behind {_lastInConnection}");
         _lastInConnection = identity;
+        if (identity.CompareTo(_highestIdentity) > 0)
+        {
+            _highestIdentity = identity;
+        }
+        else
+        {
+            _gatewayRepeats++;
+            _mostGatewayRepeats = Math.Max(_mostGatewayRepeats, ++_gatewayRepeatsHere);
+        }
 
         if (frame.Number > _highestRead)
         {

@@ -73,7 +73,7 @@ internal sealed class TcpReceiver : IDisposable
         {
             _connection.AbortOnDispose();
             _acks?.Cancel();
-            await acknowledging.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+            await acknowledging.QuietlyAsync();
             if (e is IOException or OversizeException) return e.Message;
             throw;
         }

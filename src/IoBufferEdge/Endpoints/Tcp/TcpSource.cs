@@ -10,7 +10,6 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// </summary>
 public sealed class TcpSource : ISource
 {
-    private const ConfigureAwaitOptions Quietly = ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing;
     private static readonly TimeSpan AcceptRetryDelay = TimeSpan.FromMilliseconds(200);
 
     private readonly string _channelId;
@@ -111,7 +110,7 @@ public sealed class TcpSource : ISource
             {
                 if (_detail != e.Message) Log.SourceFailed(_context.Log, _channelId, e.Message);
                 _detail = e.Message;
-                await Task.Delay(AcceptRetryDelay, _context.Time, stop).ConfigureAwait(Quietly);
+                await Task.Delay(AcceptRetryDelay, _context.Time, stop).QuietlyAsync();
             }
             catch (OperationCanceledException)
             {
@@ -143,7 +142,7 @@ public sealed class TcpSource : ISource
         while (!ending.IsCancellationRequested)
         {
             if (await TryConnectAsync(ending.Token) is { } connection && await ServeAsync(connection, sink, ending)) backoff.Reset();
-            await backoff.WaitAsync(ending.Token).AsTask().ConfigureAwait(Quietly);
+            await backoff.WaitAsync(ending.Token).AsTask().QuietlyAsync();
         }
     }
 

@@ -174,7 +174,6 @@ public sealed class UdpSource : ISource
         _socketErrors.Add();
         if (_detail != e.Message) Log.SourceFailed(_context.Log, _channelId, e.Message);
         _detail = e.Message;
-        await backoff.WaitAsync(stop).AsTask()
-            .ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+        await backoff.WaitAsync(stop).AsTask().QuietlyAsync();
     }
 }

@@ -1,0 +1,437 @@
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Endpoints;
+
+namespace IoBufferEdge.Buffers;
+
+/// <summary>
+/// The delivery side: runs of messages are taken from the tail, or read back from disk into it, in order, and the cursor follows
+/// the confirmations. What an un-orderly end of a link leaves in doubt is repeated first on the next one (rule 14).
+/// </summary>
+public sealed partial class ChannelBuffer
+{
+    /// <summary>Longest run handed to a link at once; one message may be longer.</summary>
+    private const int RunBytesMax = 64 * 1024;
+
+    /// <summary>Rule 9: at least so many delivered messages may lie between the synced cursor and the cursor.</summary>
+    private const long CursorLagMessages = 1024;
+
+    /// <summary>How long delivery waits before it asks a store again that is being reopened.</summary>
+    private static readonly TimeSpan StoreRetryDelay = TimeSpan.FromMilliseconds(100);
+
+    private readonly AsyncSignal _deliverable;
+
+    private bool _linkUp;
+    private bool _taking;
+    private bool _paused;
+    private int _maxInFlightMessages = int.MaxValue;
+    private long _linkFirst;
+    private long _handedOut;
+    private long _linkConfirmed;
+    private long _highestHandedOut;
+    private long _holdUntilUs;
+
+    /// <summary>Delivered on an earlier link and in doubt: sent again before anything new. Empty while First is above Last.</summary>
+    private SequenceRange _repeat = new(1, 0);
+
+    // Rule 14: the newest delivered message begins at this many cumulative bytes; what begins up to _resendBytes before it is kept.
+    private long _newestDeliveredAtBytes;
+    private long _resendBytes;
+
+    private long _lastAdvanceUs;
+    private long _rateWindowStartUs;
+    private long _rateWindowMessages;
+    private long _deliveredLastSecond;
+
+    private long KeepFromBytes => _newestDeliveredAtBytes - _resendBytes;
+
+    /// <summary>A new link begins: delivery falls back to what must be repeated, or to the cursor.</summary>
+    public void BeginLink(int maxInFlightMessages)
+    {
+        lock (_sync)
+        {
+            _maxInFlightMessages = maxInFlightMessages;
+            _handedOut = _linkConfirmed = _repeat.Count > 0 ? Math.Min(_repeat.First - 1, _cursor) : _cursor;
+            _linkFirst = _handedOut + 1;
+            _linkUp = _taking = true;
+            _holdUntilUs = 0;
+            _lastAdvanceUs = _clock.NowUs;
+        }
+
+        Publish();
+    }
+
+    /// <summary>No run is handed out any more on this link: a waiting <see cref="TakeRunAsync"/> returns an empty run.</summary>
+    public void StopTaking()
+    {
+        lock (_sync) _taking = false;
+        _deliverable.Set();
+    }
+
+    /// <summary>The link has ended, its last confirmations are in. Decides what the next one repeats.</summary>
+    public void EndLink(LinkEnd end)
+    {
+        lock (_sync)
+        {
+            _linkUp = false;
+            if (_settings.ResendBytes is not null)
+            {
+                // Left over from an earlier end and not confirmed on this link: survives every kind of end.
+                var first = _repeat.Count > 0 ? _repeat.First : long.MaxValue;
+                if (!end.Orderly && Math.Min(_linkConfirmed, _cursor) >= _linkFirst)
+                {
+                    var kept = Math.Max(Math.Max(_linkFirst, end.RepeatFrom), FirstKept());
+                    if (kept <= Math.Min(_linkConfirmed, _cursor)) first = Math.Min(first, kept);
+                }
+
+                _repeat = first <= _cursor ? new SequenceRange(first, _cursor) : new SequenceRange(1, 0);
+            }
+
+            _handedOut = _linkConfirmed = _cursor;
+            _tail.Release(_mustStayOrWaits);
+            WakeRoomWaiters();
+        }
+
+        Publish();
+    }
+
+    /// <summary>Holds delivery back or lets it go on. Reception goes on all the time.</summary>
+    public bool Paused
+    {
+        get => _paused;
+        set
+        {
+            lock (_sync) _paused = value;
+            Publish();
+        }
+    }
+
+    /// <summary>Waits for the next messages to deliver; an empty run: taking has been stopped.</summary>
+    public async ValueTask<DeliveryRun> TakeRunAsync()
+    {
+        while (true)
+        {
+            long missing;
+            TimeSpan wait;
+            lock (_sync)
+            {
+                if (!_taking || _closed) return default;
+                if (TryTake(out var run, out missing, out wait)) return run;
+            }
+
+            if (missing == 0) await _deliverable.WaitAsync(wait);
+            else if (!await LoadAsync(missing)) await _deliverable.WaitAsync(StoreRetryDelay);
+        }
+    }
+
+    /// <summary>
+    /// Everything up to this number is confirmed on this link, holds included. True when a message was confirmed that never was before.
+    /// </summary>
+    public bool Confirm(long upTo)
+    {
+        bool advanced;
+        lock (_sync)
+        {
+            if (!_linkUp || upTo <= _linkConfirmed) return false;
+            _linkConfirmed = Math.Min(upTo, _handedOut);
+            if (_repeat.Count > 0) _repeat = _repeat with { First = Math.Max(_repeat.First, _linkConfirmed + 1) };
+            advanced = _linkConfirmed > _cursor;
+            if (advanced) AdvanceCursor(_linkConfirmed);
+            _lastAdvanceUs = _clock.NowUs;
+            _tail.Release(_mustStayOrWaits);
+            WakeRoomWaiters();
+            WakeSecuredWaiters();
+        }
+
+        if (_maxInFlightMessages != int.MaxValue) _deliverable.Set();
+        _committer.WakeBy(NextCommit().DueUs);
+        return advanced;
+    }
+
+    /// <summary>The message in flight was refused and blocks the head of the line: it is offered again on this link after the delay.</summary>
+    public void RetryAfter(TimeSpan delay)
+    {
+        lock (_sync)
+        {
+            _handedOut = _linkConfirmed;
+            _holdUntilUs = _clock.NowUs + (long)delay.TotalMicroseconds;
+        }
+
+        _deliverable.Set();
+    }
+
+    /// <summary>Cuts <see cref="RetryAfter"/> short.</summary>
+    public void RetryNow()
+    {
+        lock (_sync) _holdUntilUs = 0;
+        _deliverable.Set();
+    }
+
+    /// <summary>
+    /// Keeps a refused message aside: with the next batch, its own copy in it. Nothing behind it is sent, and the cursor does not
+    /// pass it, before that batch is synced (rule 8).
+    /// </summary>
+    public void Park(long sequence)
+    {
+        lock (_sync)
+        {
+            if (sequence <= _cursor || _tail.Find(sequence) is not { } slab) return;
+            _pendingParks.Add(new SlabBlock(slab, (int)(sequence - slab.FirstSequence), 1, _life.Life, _clock));
+            _handedOut = _linkConfirmed;
+        }
+
+        _committer.WakeBy(0);
+    }
+
+    /// <summary>The window for this queue now, memory share considered (rule 14); notes that only so much is outstanding.</summary>
+    public long WindowFor(long outstandingBytes)
+    {
+        // Short of memory the window shrinks first; less is kept only once what is outstanding fits the smaller bound.
+        var share = _memory.ShareBytes;
+        if (_settings.ResendBytes is { } configured)
+        {
+            var target = Math.Min(configured, share / 2);
+            if (outstandingBytes <= target) Volatile.Write(ref _resendBytes, target);
+        }
+
+        return Math.Min(_settings.WindowBytes, share / 4);
+    }
+
+    private bool TryTake(out DeliveryRun run, out long missing, out TimeSpan wait)
+    {
+        run = default;
+        missing = 0;
+        wait = Timeout.InfiniteTimeSpan;
+        if (!_linkUp || _paused || _pendingParks.Count > 0) return false;
+        if (_handedOut > _linkConfirmed && _maxInFlightMessages == 1) return false;
+        if (_holdUntilUs > 0)
+        {
+            var heldUs = _holdUntilUs - _clock.NowUs;
+            if (heldUs > 0)
+            {
+                wait = TimeSpan.FromMicroseconds(heldUs);
+                return false;
+            }
+
+            _holdUntilUs = 0;
+        }
+
+        var next = _gaps.Next(_handedOut);
+        if (next > _last) return false;
+        if (_pendingDiscards.Count > 0 && _pendingDiscards[0].Range.First <= next) return false;
+        if (next > _cursor && CursorLag > CursorLagLimit) return false;
+        var limit = Math.Min(_last, _gaps.RunEnd(next));
+        if (_settings.Delivery == DeliveryMode.DurableFirst) limit = Math.Min(limit, Math.Max(_durable, _cursor));
+        if (next > limit) return false;
+        if (_tail.Find(next) is not { } slab)
+        {
+            missing = next;
+            return false;
+        }
+
+        var index = (int)(next - slab.FirstSequence);
+        if (DiscardExpired(slab, index)) return false;
+        var count = (int)(Math.Min(slab.LastSequence, limit) - next + 1);
+        count = _maxInFlightMessages == 1 ? 1 : Math.Max(1, slab.CountWithin(index, count, RunBytesMax));
+        run = new DeliveryRun(slab, index, count);
+        _handedOut = run.LastSequence;
+        if (_highestHandedOut >= next) _counters = _counters with { Repeated = _counters.Repeated + Math.Min(_highestHandedOut, _handedOut) - next + 1 };
+        _highestHandedOut = Math.Max(_highestHandedOut, _handedOut);
+        return true;
+    }
+
+    /// <summary>Moves the cursor over delivered messages and over the gaps between and behind them.</summary>
+    private void AdvanceCursor(long to)
+    {
+        var before = _cursor;
+        while (true)
+        {
+            (_cursor, var skipped) = _gaps.Pass(_cursor);
+            _cursorTotals += skipped;
+            if (_cursor >= to) break;
+            var end = Math.Min(to, _gaps.RunEnd(_cursor));
+            var slab = _tail.Find(end) ?? throw new InvalidOperationException($"Confirmed message {end} of {Id} is not in memory.");
+            var index = (int)(end - slab.FirstSequence);
+            var totals = slab.TotalsThrough(index);
+            var delivered = totals - _cursorTotals;
+            _counters = _counters with { Delivered = _counters.Delivered + delivered };
+            _elidedMessages += Math.Max(0, Math.Min(delivered.Messages, end - Math.Max(_durable, Math.Max(_committingLast, _cursor))));
+            _rateWindowMessages += delivered.Messages;
+            _cursorTotals = totals;
+            _newestDeliveredAtBytes = slab.TotalsThrough(index - 1).Bytes;
+            Volatile.Write(ref _cursor, end);
+        }
+
+        // Whoever stood at the old cursor stands at the new one: what was jumped over is never sent.
+        if (_handedOut >= before && _handedOut < _cursor) _handedOut = _cursor;
+        if (_linkConfirmed >= before && _linkConfirmed < _cursor) _linkConfirmed = _cursor;
+        NoteRate();
+        NoteLag();
+    }
+
+    private void NoteRate()
+    {
+        var now = _clock.NowUs;
+        if (now - _rateWindowStartUs < 1_000_000) return;
+        _deliveredLastSecond = now - _rateWindowStartUs < 2_000_000 ? _rateWindowMessages : 0;
+        _rateWindowStartUs = now;
+        _rateWindowMessages = 0;
+    }
+
+    /// <summary>The first message from which on everything up to the cursor is kept in memory, by rule 14's bound.</summary>
+    private long FirstKept()
+    {
+        var first = _cursor + 1;
+        for (var i = _tail.Slabs.Count - 1; i >= 0; i--)
+        {
+            var slab = _tail.Slabs[i];
+            if (slab.FirstSequence > _cursor) continue;
+            if (slab.TotalsAfter.Bytes <= KeepFromBytes) break;
+            var index = Math.Min(slab.Count - 1, (int)(_cursor - slab.FirstSequence));
+            while (index >= 0 && slab.TotalsThrough(index - 1).Bytes >= KeepFromBytes) index--;
+            first = slab.FirstSequence + index + 1;
+            if (index >= 0) break;
+        }
+
+        return first;
+    }
+
+    /// <summary>Brings the block that holds a number into memory, or learns that the number is lost.</summary>
+    /// <returns>False when the store cannot be read now.</returns>
+    private async ValueTask<bool> LoadAsync(long sequence)
+    {
+        var loader = new BlockLoader(this, sequence);
+        BlockReading reading;
+        try
+        {
+            reading = await _store.ReadAsync(Number, sequence, loader);
+        }
+        catch (StoreException)
+        {
+            return false;
+        }
+
+        lock (_sync)
+        {
+            var resumeAt = reading.Status switch
+            {
+                BlockReadingStatus.Found => loader.FirstFound,
+                BlockReadingStatus.Damaged => Math.Min(reading.ResumeAt, _durable + 1),
+                _ => _durable + 1,
+            };
+            resumeAt = Math.Min(resumeAt, _tail.FirstAtOrAbove(sequence));
+            if (resumeAt > sequence && _gaps.Next(_handedOut) == sequence) RecordLoss(sequence, resumeAt - 1, loader.TotalsBefore);
+        }
+
+        return true;
+    }
+
+    /// <summary>Takes the messages from <paramref name="from"/> on out of a block and puts them into the tail.</summary>
+    private sealed class BlockLoader(ChannelBuffer buffer, long from) : IBlockVisitor
+    {
+        /// <summary>The first number at or above the one wanted that the block holds; long.MaxValue while no block was seen.</summary>
+        public long FirstFound { get; private set; } = long.MaxValue;
+
+        public QueueTotals? TotalsBefore { get; private set; }
+
+        public void Visit(ReadOnlySpan<byte> block)
+        {
+            if (!BlockFormat.TryRead(block, out var read) || read.Header.LastSequence < from) return;
+            FirstFound = Math.Max(from, read.Header.FirstSequence);
+            if (read.Header.FirstSequence >= from) TotalsBefore = read.Header.TotalsBefore;
+            lock (buffer._sync)
+            {
+                var inMemory = buffer._tail.FirstAtOrAbove(FirstFound);
+                if (buffer._closed || inMemory <= FirstFound || FirstFound > buffer._durable) return;
+                buffer.MakeMemoryFit(Slab.CapacityFor(read.Header.Count, read.Header.PayloadBytes), 0);
+                buffer._tail.Insert(read, from, Math.Min(inMemory - 1, buffer._durable));
+            }
+        }
+    }
+
+    /// <summary>A hole that no life record explains: reported, counted, jumped over.</summary>
+    private void RecordLoss(long first, long last, QueueTotals? totalsBehind)
+    {
+        var range = new SequenceRange(first, Math.Min(last, _gaps.RunEnd(first)));
+        var bytes = 0L;
+        if (totalsBehind is { } behind && range.Last == last && _tail.Find(first - 1) is { } slab)
+            bytes = Math.Max(0, behind.Bytes - slab.TotalsThrough((int)(first - 1 - slab.FirstSequence)).Bytes);
+        var totals = new QueueTotals(range.Count, bytes);
+        _gaps.Add(range, totals);
+        if (!_lostRanges.Exists(r => r.First <= range.First && r.Last >= range.Last)) _lostRanges.Add(range);
+        _counters = _counters with { Lost = _counters.Lost + totals };
+        if (_linkConfirmed <= _cursor) AdvanceCursor(_cursor);
+        _lossReported?.Invoke(range);
+    }
+
+    private Action<SequenceRange>? _lossReported;
+
+    /// <summary>Told once per range that is found to be missing.</summary>
+    public void OnLoss(Action<SequenceRange> report) => _lossReported = report;
+
+    /// <summary>ttl_s: the messages at the head that are too old are discarded with the next batch.</summary>
+    private bool DiscardExpired(Slab slab, int index)
+    {
+        if (_settings.Buffer.TtlS <= 0 || slab.FirstSequence + index <= _cursor) return false;
+        var oldestAllowedUs = _clock.NowUs - _settings.Buffer.TtlS * 1_000_000L;
+        var end = index;
+        while (end < slab.Count && slab.ReceivedRunningUs(end) < oldestAllowedUs && slab.FirstSequence + end < _gaps.RunEnd(slab.FirstSequence + index)) end++;
+        if (end == index) return false;
+        var totals = slab.TotalsThrough(end - 1) - slab.TotalsThrough(index - 1);
+        AddDiscard(new SequenceRange(slab.FirstSequence + index, slab.FirstSequence + end - 1), totals);
+        return true;
+    }
+
+    /// <summary>drop_oldest: discards the oldest messages that are neither in flight nor in a batch under way, until so many bytes fit.</summary>
+    private async ValueTask DropOldestForAsync(int payloadBytes)
+    {
+        var wanted = Math.Max(payloadBytes, Math.Min(64 * 1024, _settings.Buffer.MaxBytes / 64));
+        while (true)
+        {
+            long first;
+            lock (_sync)
+            {
+                if (_closed || QuotaHasRoom(payloadBytes)) return;
+                first = FirstDroppable();
+                if (first > _last || (_committingLast >= first && _committingFirst <= _last)) return;
+                if (_tail.Find(first) is { } slab)
+                {
+                    DropFrom(slab, first, wanted);
+                    _committer.WakeBy(0);
+                    continue;
+                }
+            }
+
+            if (!await LoadAsync(first)) return;
+            lock (_sync)
+            {
+                if (_tail.Find(first) is null && FirstDroppable() == first) return;
+            }
+        }
+    }
+
+    private long FirstDroppable()
+    {
+        var first = _gaps.Next(_linkUp ? Math.Max(_handedOut, _cursor) : _cursor);
+        foreach (var (range, _) in _pendingDiscards)
+            if (range.Contains(first)) first = _gaps.Next(range.Last);
+        return first;
+    }
+
+    private void DropFrom(Slab slab, long first, long wantedBytes)
+    {
+        var index = (int)(first - slab.FirstSequence);
+        var available = (int)(Math.Min(slab.LastSequence, _gaps.RunEnd(first)) - first) + 1;
+        foreach (var (range, _) in _pendingDiscards)
+            if (range.First > first) available = (int)Math.Min(available, range.First - first);
+        var count = Math.Min(available, slab.CountWithin(index, available, wantedBytes) + 1);
+        AddDiscard(new SequenceRange(first, first + count - 1), slab.TotalsThrough(index + count - 1) - slab.TotalsThrough(index - 1));
+    }
+
+    private void AddDiscard(SequenceRange range, QueueTotals totals)
+    {
+        _pendingDiscards.Add((range, totals));
+        _pendingDiscards.Sort(static (a, b) => a.Range.First.CompareTo(b.Range.First));
+        _pendingDiscardTotals += totals;
+        _committer.WakeBy(0);
+    }
+}

@@ -1,0 +1,100 @@
+namespace IoBufferEdge.Buffers;
+
+/// <summary>
+/// The end of a planned stop (rule 10): what the peer may not have read, or what waits to be repeated, is only in memory; it goes
+/// back into the store in one batch whose cursor lies before its first message. The only time that a cursor falls.
+/// </summary>
+public sealed partial class ChannelBuffer
+{
+    private SequenceRange _writeBack = new(1, 0);
+    private bool _writeBackUnderWay;
+
+    /// <summary>Asks for the batch, if there is anything to write back. The link has ended, the source is stopped, everything is flushed.</summary>
+    public void WriteBackKept()
+    {
+        lock (_sync)
+        {
+            if (_repeat.Count <= 0) return;
+            _writeBack = _repeat;
+            _repeat = new SequenceRange(1, 0);
+        }
+
+        _committer.WakeBy(0);
+    }
+
+    private QueueCommit? TakeWriteBack()
+    {
+        if (!_begun) return null;
+        var (blocks, holes) = BlocksBetween(_writeBack.First, _writeBack.Last);
+        if (blocks.Count == 0)
+        {
+            _writeBack = new SequenceRange(1, 0);
+            return null;
+        }
+
+        var first = blocks[0].FirstSequence;
+        var totalsBefore = _tail.Find(first)!.TotalsThrough((int)(first - _tail.Find(first)!.FirstSequence) - 1);
+        if (!_writeBackUnderWay && _cursor >= first)
+        {
+            // These messages count as buffered again; numbers in between that were discarded or parked stay what they are.
+            var messages = blocks.Sum(b => (long)b.Count);
+            var bytes = blocks.Sum(b => (long)b.PayloadBytes);
+            _counters = _counters with { Delivered = _counters.Delivered - new QueueTotals(messages, bytes) };
+            if (_durable < _cursor) (_durable, _durableTotals) = (_cursor, _cursorTotals);
+            foreach (var hole in holes) _gaps.Add(hole, IsLifeGap(hole) ? default : new QueueTotals(hole.Count, 0));
+            _cursorTotals = totalsBefore;
+            Volatile.Write(ref _cursor, first - 1);
+        }
+
+        _writeBackUnderWay = true;
+        _committingFirst = first;
+        _committingLast = blocks[^1].LastSequence;
+        _committingTotals = _durableTotals;
+        _committingReservation = _reservedUpTo;
+        _committedCursor = first - 1;
+        return new QueueCommit
+        {
+            Queue = Number,
+            Cursor = first - 1,
+            TotalsAtCursor = totalsBefore,
+            Counters = _counters,
+            ReservedUpTo = _reservedUpTo,
+            BeginsLife = holes.Exists(IsLifeGap) ? _life : null,
+            Blocks = blocks,
+            Discards = [.. holes.Where(h => !IsLifeGap(h))],
+        };
+    }
+
+    internal bool HasWriteBack
+    {
+        get
+        {
+            lock (_sync) return _writeBack.Count > 0;
+        }
+    }
+
+    private bool IsLifeGap(SequenceRange hole) => hole == _life.Gap;
+
+    /// <summary>Blocks of what is in memory between two numbers, and the numbers in between that hold no message.</summary>
+    private (List<SlabBlock> Blocks, List<SequenceRange> Holes) BlocksBetween(long first, long last)
+    {
+        var blocks = new List<SlabBlock>();
+        var holes = new List<SequenceRange>();
+        foreach (var slab in _tail.Slabs)
+        {
+            if (slab.Count == 0 || slab.LastSequence < first || slab.FirstSequence > last) continue;
+            var from = (int)(Math.Max(first, slab.FirstSequence) - slab.FirstSequence);
+            var to = (int)(Math.Min(last, slab.LastSequence) - slab.FirstSequence);
+            if (blocks.Count > 0 && slab.FirstSequence + from > blocks[^1].LastSequence + 1)
+                holes.Add(new SequenceRange(blocks[^1].LastSequence + 1, slab.FirstSequence + from - 1));
+            while (from <= to)
+            {
+                var count = Math.Max(1, slab.CountWithin(from, to - from + 1, BlockBytesMax));
+                blocks.Add(new SlabBlock(slab, from, count, _life.Life, _clock));
+                from += count;
+            }
+        }
+
+        return (blocks, holes);
+    }
+}

@@ -1,0 +1,208 @@
+using Microsoft.Extensions.Logging;
+
+namespace IoBufferEdge.Buffers;
+
+/// <summary>
+/// The one place that writes (rule 4). A loop: sleep until a queue is due, take one batch of all queues in one instant, write and
+/// sync it, tell the queues. A batch that fails is of unknown outcome: the store is closed and opened again, and everything is
+/// written again in a new segment (rule 6); delivery from the tail goes on meanwhile.
+///
+/// Rate: commits that only fight age (rule 1 a) are at most <c>max_syncs_per_s</c>; those that free memory or let a record pass are not held back.
+/// </summary>
+public sealed class Committer : IAsyncDisposable
+{
+    /// <summary>Bound on one batch over all queues; the rest waits for the next one.</summary>
+    private const int BatchBytesMax = 4 << 20;
+
+    private static readonly TimeSpan ReopenDelayMin = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan ReopenDelayMax = TimeSpan.FromSeconds(5);
+
+    private readonly IBufferStore _store;
+    private readonly RunningClock _clock;
+    private readonly TimeProvider _time;
+    private readonly long _life;
+    private readonly ILogger _log;
+    private readonly AsyncSignal _wake;
+    private readonly Lock _sync = new();
+    private readonly List<ChannelBuffer> _queues = [];
+    private readonly List<ChannelBuffer> _inBatch = [];
+    private long _plannedWakeUs = long.MaxValue;
+    private long _nextRatedUs;
+    private long _minIntervalUs;
+    private long _deviceMaxBytes;
+    private bool _stopping;
+    private bool _newSegment;
+    private Task? _loop;
+    private int _turn;
+
+    public Committer(IBufferStore store, RunningClock clock, long life, int maxSyncsPerS, long deviceMaxBytes, TimeProvider time, ILogger log)
+    {
+        _store = store;
+        _clock = clock;
+        _life = life;
+        _time = time;
+        _log = log;
+        _wake = new AsyncSignal(time);
+        Limit(maxSyncsPerS, deviceMaxBytes);
+    }
+
+    /// <summary>Why the last batch failed; null while the store works.</summary>
+    public StoreException? Failure { get; private set; }
+
+    public bool StoreIsFailing => Failure is not null;
+
+    /// <summary>The device's quota is used up: queues take nothing new that would grow it.</summary>
+    public bool DeviceIsFull { get; private set; }
+
+    public TimeSpan LastCommitTook { get; private set; }
+
+    public void Limit(int maxSyncsPerS, long deviceMaxBytes)
+    {
+        _minIntervalUs = 1_000_000 / Math.Max(1, maxSyncsPerS);
+        _deviceMaxBytes = deviceMaxBytes;
+    }
+
+    public void Start() => _loop = RunAsync();
+
+    internal void Add(ChannelBuffer queue)
+    {
+        lock (_sync) _queues.Add(queue);
+        WakeBy(0);
+    }
+
+    internal void Remove(ChannelBuffer queue)
+    {
+        lock (_sync) _queues.Remove(queue);
+    }
+
+    /// <summary>A queue wants a commit by this running time. Cheap when the loop wakes earlier anyway.</summary>
+    internal void WakeBy(long dueUs)
+    {
+        if (dueUs < Interlocked.Read(ref _plannedWakeUs)) _wake.Set();
+    }
+
+    /// <summary>Ends the loop; a batch under way is finished first.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _stopping = true;
+        _wake.Set();
+        if (_loop is not null) await _loop;
+        _wake.Dispose();
+    }
+
+    private async Task RunAsync()
+    {
+        while (!_stopping)
+        {
+            var dueUs = EarliestDue(out var rateLimited);
+            var wakeUs = rateLimited ? Math.Max(dueUs, _nextRatedUs) : dueUs;
+            var waitUs = wakeUs - _clock.NowUs;
+            if (waitUs > 0)
+            {
+                Interlocked.Exchange(ref _plannedWakeUs, wakeUs);
+                await _wake.WaitAsync(wakeUs == long.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMicroseconds(Math.Min(waitUs, 3_600_000_000)));
+                Interlocked.Exchange(ref _plannedWakeUs, long.MinValue);
+                continue;
+            }
+
+            Interlocked.Exchange(ref _plannedWakeUs, long.MinValue);
+            await CommitAsync();
+        }
+    }
+
+    private long EarliestDue(out bool rateLimited)
+    {
+        // From here on every new need must wake the loop: it may come after its queue has been asked.
+        Interlocked.Exchange(ref _plannedWakeUs, long.MaxValue);
+        var (earliest, earliestRated) = (long.MaxValue, long.MaxValue);
+        lock (_sync)
+        {
+            foreach (var queue in _queues)
+            {
+                var need = queue.NextCommit();
+                if (need.RateLimited) earliestRated = Math.Min(earliestRated, need.DueUs);
+                else earliest = Math.Min(earliest, need.DueUs);
+            }
+        }
+
+        rateLimited = Math.Max(earliestRated, _nextRatedUs) < earliest;
+        return rateLimited ? earliestRated : earliest;
+    }
+
+    private async Task CommitAsync()
+    {
+        var batch = TakeBatch();
+        if (batch.Queues.Count == 0) return;
+        var began = _time.GetTimestamp();
+        try
+        {
+            await _store.CommitAsync(batch);
+        }
+        catch (StoreException e)
+        {
+            await RecoverAsync(e);
+            return;
+        }
+
+        LastCommitTook = _time.GetElapsedTime(began);
+        _newSegment = false;
+        if (Failure is not null) Log.StoreWorksAgain(_log);
+        Failure = null;
+        DeviceIsFull = _store.Usage.DiskBytes >= _deviceMaxBytes;
+        foreach (var queue in _inBatch) queue.Committed();
+    }
+
+    private CommitBatch TakeBatch()
+    {
+        var now = _clock.NowUs;
+        _nextRatedUs = now + _minIntervalUs;
+        _inBatch.Clear();
+        var batch = new CommitBatch { Life = _life, RunningUs = now };
+        var left = BatchBytesMax;
+        lock (_sync)
+        {
+            // Each batch begins with another queue, so that the bound on its size starves none.
+            for (var i = 0; i < _queues.Count; i++)
+            {
+                var queue = _queues[(i + _turn) % _queues.Count];
+                var writesBack = queue.HasWriteBack;
+                if (queue.TakeCommit(now + _minIntervalUs / 2, left) is not { } part) continue;
+                batch.Queues.Add(part);
+                batch.BeginSegment |= writesBack;
+                _inBatch.Add(queue);
+                foreach (var block in part.Blocks) left -= block.EncodedLength;
+                if (left <= 0) break;
+            }
+
+            _turn++;
+        }
+
+        batch.BeginSegment |= _newSegment;
+        return batch;
+    }
+
+    private async Task RecoverAsync(StoreException failure)
+    {
+        if (Failure is null) Log.StoreFailing(_log, failure.Message);
+        Failure = failure;
+        foreach (var queue in _inBatch) queue.CommitFailed();
+        _newSegment = true;
+        var delay = ReopenDelayMin;
+        while (!_stopping)
+        {
+            try
+            {
+                await _store.ReopenAsync();
+                if (failure.OutOfSpace) await Task.Delay(delay, _time);
+                return;
+            }
+            catch (StoreException e)
+            {
+                Failure = e;
+            }
+
+            await Task.Delay(delay, _time);
+            delay = delay * 2 < ReopenDelayMax ? delay * 2 : ReopenDelayMax;
+        }
+    }
+}

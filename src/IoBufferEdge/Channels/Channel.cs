@@ -1,0 +1,377 @@
+using IoBufferEdge.Buffers;
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Endpoints;
+using Microsoft.Extensions.Logging;
+
+namespace IoBufferEdge.Channels;
+
+/// <summary>
+/// One channel at work: a source that fills the buffer, a destination that empties it, each in its own loop, for ever. The buffer
+/// between them belongs to the gateway and outlives both.
+/// <code>ReceiveLoop: source ─frames─▶ buffer          DeliverLoop: buffer ─runs─▶ link; link ─confirmations─▶ buffer</code>
+/// A loop never gives up: what cannot be opened or breaks is tried again with backoff.
+/// </summary>
+public sealed class Channel : IDeliverySink
+{
+    /// <summary>How long a send under way may take once the channel stops; then the link is cut and what it held counts as unconfirmed.</summary>
+    private static readonly TimeSpan SendGrace = TimeSpan.FromMilliseconds(500);
+
+    private const int ResetsBeforeAlert = 3;
+
+    private readonly ChannelBuffer _buffer;
+    private readonly Func<ISource> _newSource;
+    private readonly Func<IDestination> _newDestination;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly Backoff _sourceBackoff;
+    private readonly Backoff _backoff;
+    private readonly CancellationTokenSource _stopSource = new();
+    private readonly CancellationTokenSource _stopDelivery = new();
+
+    private ISource _source;
+    private IDestination _destination;
+    private bool _sourceOpen;
+    private bool _destinationOpen;
+    private Task _receiving = Task.CompletedTask;
+    private Task _delivering = Task.CompletedTask;
+
+    private volatile bool _connected;
+    private volatile bool _blocked;
+    private int _resetsInARow;
+    private long _retries;
+    private string? _lastError;
+    private DateTimeOffset _lastErrorAt;
+    private string? _sourceError;
+    private string? _destinationError;
+
+    public Channel(
+        ChannelConfig config, ChannelBuffer buffer, Func<ISource> newSource, Func<IDestination> newDestination, TimeProvider time, Random random, ILogger log)
+    {
+        Config = config;
+        _buffer = buffer;
+        _newSource = newSource;
+        _newDestination = newDestination;
+        _time = time;
+        _log = log;
+        _source = newSource();
+        _destination = newDestination();
+        _sourceBackoff = new Backoff(config.Destination.Retry, time, random);
+        _backoff = new Backoff(config.Destination.Retry, time, random);
+    }
+
+    public ChannelConfig Config { get; }
+
+    public ChannelBuffer Buffer => _buffer;
+
+    /// <summary>Opens both ends, so that Apply can go back before anything runs.</summary>
+    /// <exception cref="EndpointException">Says which end cannot be opened and why; both are closed again.</exception>
+    public async Task OpenAsync()
+    {
+        try
+        {
+            await _source.OpenAsync();
+            _sourceOpen = true;
+            await _destination.OpenAsync();
+            _destinationOpen = true;
+        }
+        catch (EndpointException e)
+        {
+            await CloseAsync();
+            throw new EndpointException($"channel {Config.Id}: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Begins to work. Ends that are not open yet are opened by the loops, with backoff.</summary>
+    public void Start()
+    {
+        _receiving = ReceiveLoopAsync();
+        _delivering = DeliverLoopAsync();
+    }
+
+    /// <summary>
+    /// Rule 10: the source stops and reads out what the kernel holds, the tail is committed or confirmed, the link ends in order, the
+    /// cursor is synced. False: the store refused, some messages are not secured; the ends are closed all the same.
+    /// </summary>
+    /// <param name="budget">How long all of it may take.</param>
+    /// <param name="leaveQueue">The process ends, or the queue is left without a channel: what is kept for a repeat goes into the store.</param>
+    public async Task<bool> StopAsync(TimeSpan budget, bool leaveQueue)
+    {
+        var began = _time.GetTimestamp();
+        TimeSpan Left() => TimeSpan.FromTicks(Math.Max(1, (budget - _time.GetElapsedTime(began)).Ticks));
+
+        _buffer.Flush(true);
+        await _stopSource.CancelAsync();
+        _sourceBackoff.CutShort();
+        await EndedWithin(_receiving, Left());
+        await SecuredWithinAsync(Left() / 2);
+
+        await _stopDelivery.CancelAsync();
+        _backoff.CutShort();
+        _buffer.StopTaking();
+        await EndedWithin(_delivering, Left());
+
+        if (leaveQueue) _buffer.WriteBackKept();
+        var flushed = await _buffer.WaitFlushedAsync(Left(), _time);
+        _buffer.Flush(false);
+        await CloseAsync();
+        return flushed || _buffer.UnsecuredMessages == 0;
+    }
+
+    /// <summary>Tries again at once instead of waiting out a backoff.</summary>
+    public void RetryNow()
+    {
+        _backoff.CutShort();
+        _sourceBackoff.CutShort();
+        _buffer.RetryNow();
+    }
+
+    public ChannelStatus Describe(ChannelStatus status) => _buffer.Describe(status with
+    {
+        State = State,
+        SourceStatus = _source.Status,
+        DestinationStatus = _destination.Status,
+        LastError = _lastError,
+        LastErrorAt = _lastError is null ? null : _lastErrorAt,
+        NextRetryIn = (_backoff.NextAttemptAt ?? _sourceBackoff.NextAttemptAt) - _time.GetUtcNow(),
+        Retries = _retries,
+        Alerts = [.. Alerts()],
+    });
+
+    void IDeliverySink.Confirmed(long upTo)
+    {
+        if (!_buffer.Confirm(upTo)) return;
+        _blocked = false;
+        if (_resetsInARow > 0) _resetsInARow = 0;
+        if (_backoff.Attempts > 0) _backoff.Reset();
+    }
+
+    void IDeliverySink.Rejected(long sequence, bool permanent, string reason)
+    {
+        NoteError(ref _destinationError, reason);
+        if (permanent && Config.Destination.OnReject == OnReject.Park)
+        {
+            Log.MessageParked(_log, Config.Id, sequence, reason);
+            _buffer.Park(sequence);
+            return;
+        }
+
+        _blocked = true;
+        _retries++;
+        var delay = _backoff.NextDelay();
+        Log.MessageRefused(_log, Config.Id, sequence, reason, delay.TotalMilliseconds);
+        _buffer.RetryAfter(delay);
+    }
+
+    long IDeliverySink.WindowBytes(long outstandingBytes) => _buffer.WindowFor(outstandingBytes);
+
+    private ChannelState State
+    {
+        get
+        {
+            if (_sourceError is not null || (_destinationError is not null && !_destinationOpen)) return ChannelState.Failed;
+            if (_buffer.Paused) return ChannelState.Paused;
+            if (_blocked) return ChannelState.Blocked;
+            return _connected ? ChannelState.Running : ChannelState.Waiting;
+        }
+    }
+
+    private IEnumerable<KeyValuePair<string, string>> Alerts()
+    {
+        if (_resetsInARow >= ResetsBeforeAlert)
+            yield return new("destination_resets", $"The destination ended {_resetsInARow} connections in a row before confirming anything new; what it may not have read is sent again each time. "
+                + "If it closes on purpose, set destination.confirm to bytes (it acknowledges) or none (no repeats).");
+        if (Config.Source.ExpectEveryS > 0 && _buffer.SilentFor > TimeSpan.FromSeconds(Config.Source.ExpectEveryS))
+            yield return new("silent", $"No message for {_buffer.SilentFor.TotalSeconds:F0} s; one is expected every {Config.Source.ExpectEveryS} s.");
+    }
+
+    private async Task ReceiveLoopAsync()
+    {
+        while (!_stopSource.IsCancellationRequested)
+        {
+            try
+            {
+                if (!_sourceOpen) await _source.OpenAsync();
+                _sourceOpen = true;
+                _sourceError = null;
+                await _source.RunAsync(_buffer, _stopSource.Token);
+                return;
+            }
+            catch (OperationCanceledException) when (_stopSource.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                NoteFailure(ref _sourceError, "source", e);
+            }
+
+            await _source.DisposeAsync();
+            _sourceOpen = false;
+            _source = _newSource();
+            await WaitQuietlyAsync(_sourceBackoff, _stopSource.Token);
+        }
+    }
+
+    private async Task DeliverLoopAsync()
+    {
+        while (!_stopDelivery.IsCancellationRequested)
+        {
+            try
+            {
+                if (!_destinationOpen) await _destination.OpenAsync();
+                _destinationOpen = true;
+                await using var link = await _destination.ConnectAsync(_stopDelivery.Token);
+                _destinationError = null;
+                await DeliverOverAsync(link);
+            }
+            catch (OperationCanceledException) when (_stopDelivery.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                NoteFailure(ref _destinationError, "destination", e);
+            }
+
+            if (_stopDelivery.IsCancellationRequested) return;
+            _retries++;
+            await BackOffAsync();
+        }
+    }
+
+    /// <summary>Everything that happens on one link, from its first run to what its end leaves in doubt.</summary>
+    private async Task DeliverOverAsync(IDestinationLink link)
+    {
+        using var cutSend = new CancellationTokenSource();
+        using var endLink = new CancellationTokenSource();
+        _buffer.BeginLink(link.MaxInFlightMessages);
+        _connected = true;
+        Log.DestinationConnected(_log, Config.Id, Describe(Config.Destination));
+
+        var watching = link.WatchAsync(this, endLink.Token);
+        var pumping = PumpAsync(link, cutSend.Token);
+        await using (_stopDelivery.Token.UnsafeRegister(static b => ((ChannelBuffer)b!).StopTaking(), _buffer))
+        {
+            await Task.WhenAny(watching, pumping);
+            _buffer.StopTaking();
+            if (_stopDelivery.IsCancellationRequested) await EndedWithin(pumping, SendGrace);
+            await cutSend.CancelAsync();
+            await endLink.CancelAsync();
+        }
+
+        var end = await watching;
+        await pumping;
+        _connected = false;
+        _blocked = false;
+        if (!end.Orderly && !_stopDelivery.IsCancellationRequested) _resetsInARow++;
+        Log.DestinationEnded(_log, Config.Id, Describe(Config.Destination), end.Reason);
+        NoteError(ref _destinationError, end.Reason);
+        _buffer.EndLink(end);
+    }
+
+    private async Task PumpAsync(IDestinationLink link, CancellationToken cut)
+    {
+        try
+        {
+            while (true)
+            {
+                var run = await _buffer.TakeRunAsync();
+                if (run.Count == 0) return;
+                await link.SendAsync(run, cut);
+            }
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException or EndpointException)
+        {
+            // A broken link says why it ended in WatchAsync.
+        }
+    }
+
+    private async Task BackOffAsync()
+    {
+        using var woken = CancellationTokenSource.CreateLinkedTokenSource(_stopDelivery.Token);
+        var sign = CutShortOnPeerSignAsync(woken.Token);
+        await WaitQuietlyAsync(_backoff, _stopDelivery.Token);
+        await woken.CancelAsync();
+        await sign;
+    }
+
+    private async Task CutShortOnPeerSignAsync(CancellationToken cancel)
+    {
+        try
+        {
+            await _destination.WaitForPeerSignAsync(cancel);
+            _backoff.CutShort();
+        }
+        catch (OperationCanceledException)
+        {
+            // The backoff was waited out.
+        }
+    }
+
+    private static async Task WaitQuietlyAsync(Backoff backoff, CancellationToken cancel)
+    {
+        try
+        {
+            await backoff.WaitAsync(cancel);
+        }
+        catch (OperationCanceledException)
+        {
+            // The loop's condition sees it.
+        }
+    }
+
+    private async Task SecuredWithinAsync(TimeSpan timeout)
+    {
+        using var late = new CancellationTokenSource(timeout, _time);
+        try
+        {
+            await _buffer.WaitSecuredAsync(_buffer.LastSequence, late.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            // StopAsync's result says so.
+        }
+    }
+
+    private async Task EndedWithin(Task task, TimeSpan timeout)
+    {
+        try
+        {
+            await task.WaitAsync(timeout, _time);
+        }
+        catch (TimeoutException)
+        {
+            // Closing the ends finishes it.
+        }
+    }
+
+    private async Task CloseAsync()
+    {
+        await _source.DisposeAsync();
+        await _destination.DisposeAsync();
+        _sourceOpen = _destinationOpen = false;
+    }
+
+    private void NoteFailure(ref string? slot, string side, Exception e)
+    {
+        if (e is EndpointException) Log.EndpointFailed(_log, Config.Id, side, e.Message);
+        else Log.EndpointBroke(_log, Config.Id, side, e);
+        NoteError(ref slot, e is EndpointException ? e.Message : $"{side}: {e.GetType().Name}: {e.Message}");
+    }
+
+    private void NoteError(ref string? slot, string error)
+    {
+        slot = _lastError = error;
+        _lastErrorAt = _time.GetUtcNow();
+    }
+
+    /// <summary>An endpoint in one line, type and address.</summary>
+    public static string Describe(EndpointConfig endpoint) => endpoint.Type switch
+    {
+        EndpointType.TcpServer => $"tcp_server {endpoint.Host ?? "0.0.0.0"}:{endpoint.Port}",
+        EndpointType.TcpClient => $"tcp_client {endpoint.Host}:{endpoint.Port}",
+        EndpointType.Udp => $"udp {endpoint.Host ?? "0.0.0.0"}:{endpoint.Port}",
+        EndpointType.Serial => $"serial {endpoint.SerialPort}",
+        _ => $"remote_icombuffer {endpoint.Url}",
+    };
+}

@@ -1,0 +1,355 @@
+using IoBufferEdge.Buffers;
+using IoBufferEdge.Channels;
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Endpoints;
+using Microsoft.Extensions.Logging;
+
+namespace IoBufferEdge;
+
+/// <summary>What a gateway is built from; the simulation gives it twins.</summary>
+/// <param name="Store">Closed; the gateway opens it.</param>
+/// <param name="NewSource">Makes a channel's source; half-read frames are charged to the budget.</param>
+/// <param name="Random">Used from several threads.</param>
+public sealed record GatewayServices(
+    IBufferStore Store,
+    Func<ChannelConfig, MemoryBudget, ISource> NewSource,
+    Func<ChannelConfig, MemoryBudget, IDestination> NewDestination,
+    TimeProvider Time,
+    Random Random,
+    ILogger Log,
+    string Version);
+
+/// <summary>A configuration could not be applied; the former one goes on. The message says which channel and why.</summary>
+public sealed class ApplyException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>
+/// The whole device: owns the store, the committer, the memory budget, the queues and the channels on them. Queues belong to channel
+/// ids and outlive configurations; channels are made and ended by <see cref="ApplyAsync"/>, which touches only what changed and goes
+/// back as a whole when something cannot start. <see cref="Status"/> is what everybody else sees.
+/// Callers: one at a time for Start, Apply and Stop (they queue up); Status and the operator's commands at any time.
+/// </summary>
+public sealed class Gateway : IAsyncDisposable
+{
+    /// <summary>How long a planned stop may take (rule 10).</summary>
+    private static readonly TimeSpan StopBudget = TimeSpan.FromSeconds(4.5);
+
+    private readonly GatewayServices _services;
+    private readonly MemoryBudget _memory;
+    private readonly SemaphoreSlim _oneAtATime = new(1, 1);
+    private readonly Lock _sync = new();
+    private readonly Dictionary<string, ChannelBuffer> _queues = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Channel> _channels = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, QueueOpening> _idle = new(StringComparer.Ordinal);
+    private readonly long _startedAt;
+    private readonly long _life;
+
+    private GatewayConfig _config;
+    private GatewayState _state = GatewayState.Starting;
+    private StoreOpening? _opening;
+    private RunningClock? _clock;
+    private Committer? _committer;
+    private int _lastQueueNumber;
+    private string? _configError;
+
+    public Gateway(GatewayConfig config, GatewayServices services)
+    {
+        _config = config;
+        _services = services;
+        _memory = new MemoryBudget(config.Buffer.MemoryBytes);
+        _startedAt = services.Time.GetTimestamp();
+        _life = services.Random.NextInt64(1, long.MaxValue);
+    }
+
+    /// <summary>Hash of the applied configuration, for the status.</summary>
+    public string? ConfigHash { get; set; }
+
+    public GatewayConfig Config => _config;
+
+    /// <summary>Starts, runs until the token, stops. Returns how many messages could not be secured: 0 unless the store refused.</summary>
+    public async Task<long> RunAsync(CancellationToken stop)
+    {
+        await StartAsync();
+        var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using (stop.UnsafeRegister(static s => ((TaskCompletionSource)s!).TrySetResult(), stopped))
+            await stopped.Task;
+        return await StopAsync();
+    }
+
+    /// <summary>Opens the store and starts every enabled channel. A channel that cannot open its ends keeps trying; the others work.</summary>
+    /// <exception cref="StoreException">There is no store to be had: nothing was started.</exception>
+    public async Task StartAsync()
+    {
+        await _oneAtATime.WaitAsync();
+        try
+        {
+            _opening = await _services.Store.OpenAsync();
+            if (_opening.Salvage is { } report) Log.StoreSalvaged(_services.Log, report);
+            _clock = new RunningClock(_services.Time, _opening.RunningUs);
+            _committer = new Committer(_services.Store, _clock, _life, _config.Buffer.MaxSyncsPerS, _config.Buffer.DeviceMaxBytes, _services.Time, _services.Log);
+            foreach (var queue in _opening.Queues)
+            {
+                _lastQueueNumber = Math.Max(_lastQueueNumber, queue.Number);
+                _idle[queue.Id] = queue;
+                foreach (var lost in queue.Lost) Log.MessagesLost(_services.Log, queue.Id, lost.First, lost.Last);
+            }
+
+            lock (_sync)
+            {
+                foreach (var config in _config.Channels)
+                {
+                    var queue = QueueFor(config);
+                    if (config.Enabled) _channels[config.Id] = NewChannel(config, queue);
+                }
+            }
+
+            _committer.Start();
+            foreach (var channel in _channels.Values) channel.Start();
+            _state = GatewayState.Running;
+            Log.GatewayStarted(_services.Log, _channels.Count, _life, _opening.Generation);
+        }
+        finally
+        {
+            _oneAtATime.Release();
+        }
+    }
+
+    /// <summary>Goes over to another configuration. Channels that are the same in both are not touched.</summary>
+    /// <exception cref="ApplyException">Something could not stop or start; everything is as before.</exception>
+    public async Task ApplyAsync(GatewayConfig next)
+    {
+        await _oneAtATime.WaitAsync();
+        try
+        {
+            await SwitchAsync(next);
+            _configError = null;
+        }
+        catch (ApplyException e)
+        {
+            _configError = e.Message;
+            Log.ConfigurationRefused(_services.Log, e.Message);
+            throw;
+        }
+        finally
+        {
+            _oneAtATime.Release();
+        }
+    }
+
+    /// <summary>Notes why a configuration that was offered was not even tried.</summary>
+    public void RefuseConfiguration(string reason)
+    {
+        _configError = reason;
+        Log.ConfigurationRefused(_services.Log, reason);
+    }
+
+    /// <summary>Stops as rule 10 says, within 5 s. Returns how many messages are not secured: 0 unless the store refused.</summary>
+    public async Task<long> StopAsync()
+    {
+        await _oneAtATime.WaitAsync();
+        try
+        {
+            if (_state == GatewayState.Stopping) return 0;
+            _state = GatewayState.Stopping;
+            await Task.WhenAll(_channels.Values.Select(c => c.StopAsync(StopBudget, leaveQueue: true)));
+            var unsecured = _queues.Values.Sum(q => q.UnsecuredMessages);
+            foreach (var queue in _queues.Values) queue.Dispose();
+            if (_committer is not null) await _committer.DisposeAsync();
+            await _services.Store.DisposeAsync();
+            Log.GatewayStopped(_services.Log, unsecured);
+            return unsecured;
+        }
+        finally
+        {
+            _oneAtATime.Release();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_state != GatewayState.Stopping) await StopAsync();
+        _oneAtATime.Dispose();
+    }
+
+    /// <summary>Holds a channel's delivery back, or lets it go on; reception goes on. False: no such channel.</summary>
+    public bool SetPaused(string channelId, bool paused)
+    {
+        if (Find(channelId) is not { } channel) return false;
+        channel.Buffer.Paused = paused;
+        return true;
+    }
+
+    /// <summary>Makes a channel try again at once. False: no such channel.</summary>
+    public bool RetryNow(string channelId)
+    {
+        if (Find(channelId) is not { } channel) return false;
+        channel.RetryNow();
+        return true;
+    }
+
+    /// <summary>Gives every parked message of a channel a new number at its queue's tail, in order. Returns how many; null: no such channel.</summary>
+    public async Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel)
+    {
+        if (Find(channelId) is not { } channel) return null;
+        return await ParkedMessages.ReplayAsync(_services.Store, channel.Buffer, cancel);
+    }
+
+    /// <summary>A channel's parked messages; null: no such channel.</summary>
+    public async Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId)
+    {
+        if (Find(channelId) is not { } channel) return null;
+        return await ParkedMessages.ListAsync(_services.Store, channel.Buffer.Number);
+    }
+
+    public GatewayStatus Status
+    {
+        get
+        {
+            lock (_sync)
+            {
+                return new GatewayStatus
+                {
+                    DeviceId = _config.Device.Id,
+                    Version = _services.Version,
+                    State = _state,
+                    TakenAt = _services.Time.GetUtcNow(),
+                    Uptime = _services.Time.GetElapsedTime(_startedAt),
+                    ConfigHash = ConfigHash,
+                    ConfigError = _configError,
+                    Store = new StoreStatus(
+                        _committer?.Failure?.Message, _committer?.Failure?.OutOfSpace ?? false, _opening?.Salvage, _opening?.Generation ?? 0, _life,
+                        _committer?.LastCommitTook.TotalMilliseconds ?? 0, _config.Buffer.DeviceMaxBytes, _services.Store.Usage),
+                    MemoryUsedBytes = _memory.UsedBytes,
+                    MemoryTotalBytes = _memory.TotalBytes,
+                    Channels = [.. _config.Channels.Where(c => _queues.ContainsKey(c.Id)).Select(DescribeChannel)],
+                    IdleQueues =
+                    [
+                        .. _idle.Values.Select(q => new IdleQueue(q.Id, (q.TotalsAtEnd - q.TotalsAtCursor).Messages, (q.TotalsAtEnd - q.TotalsAtCursor).Bytes, q.Counters.Parked.Messages)),
+                        .. _queues.Values.Where(q => _config.Channels.All(c => c.Id != q.Id)).Select(q => new IdleQueue(q.Id, q.Ledger.Buffered, 0, q.Ledger.Parked)),
+                    ],
+                };
+            }
+        }
+    }
+
+    private ChannelStatus DescribeChannel(ChannelConfig config)
+    {
+        var status = new ChannelStatus
+        {
+            Id = config.Id,
+            Name = config.Name,
+            State = ChannelState.Disabled,
+            Source = Channel.Describe(config.Source),
+            Destination = Channel.Describe(config.Destination),
+            Ledger = new LedgerStatus(),
+            Delivery = "",
+        };
+        return _channels.TryGetValue(config.Id, out var channel) ? channel.Describe(status) : _queues[config.Id].Describe(status);
+    }
+
+    private async Task SwitchAsync(GatewayConfig next)
+    {
+        var former = _config;
+        var before = former.Channels.ToDictionary(c => c.Id, StringComparer.Ordinal);
+        var after = next.Channels.ToDictionary(c => c.Id, StringComparer.Ordinal);
+        var ending = before.Values.Where(c => !after.TryGetValue(c.Id, out var same) || same != c).ToList();
+        var beginning = after.Values.Where(c => !before.TryGetValue(c.Id, out var same) || same != c).ToList();
+
+        // All that changes stops, then all of it starts: a port may move from one channel to another.
+        var stopped = await StopAllAsync(ending.Select(c => c.Id).ToList(), id => !after.ContainsKey(id));
+        if (!stopped)
+        {
+            Restore(ending);
+            throw new ApplyException("the store refuses to take the last messages of the channels that change; they go on as they were. See the store's error in the status");
+        }
+
+        var started = new List<Channel>();
+        try
+        {
+            foreach (var config in beginning)
+            {
+                ChannelBuffer queue;
+                lock (_sync) queue = QueueFor(config);
+                if (!config.Enabled) continue;
+                var channel = NewChannel(config, queue);
+                await channel.OpenAsync();
+                started.Add(channel);
+            }
+        }
+        catch (EndpointException e)
+        {
+            foreach (var channel in started) await channel.StopAsync(StopBudget, leaveQueue: false);
+            Restore(ending);
+            throw new ApplyException($"{e.Message}; the former configuration goes on", e);
+        }
+
+        lock (_sync)
+        {
+            foreach (var channel in started) _channels[channel.Config.Id] = channel;
+            _config = next;
+            _memory.TotalBytes = next.Buffer.MemoryBytes;
+        }
+
+        _committer!.Limit(next.Buffer.MaxSyncsPerS, next.Buffer.DeviceMaxBytes);
+        foreach (var channel in started) channel.Start();
+        var changed = beginning.Count(c => before.ContainsKey(c.Id));
+        Log.ConfigurationApplied(_services.Log, beginning.Count - changed, changed, ending.Count - changed, after.Count - beginning.Count);
+    }
+
+    private async Task<bool> StopAllAsync(List<string> ids, Func<string, bool> leavesQueue)
+    {
+        List<Channel> stopping;
+        lock (_sync) stopping = [.. ids.Where(_channels.ContainsKey).Select(id => _channels[id])];
+        var secured = await Task.WhenAll(stopping.Select(c => c.StopAsync(StopBudget, leavesQueue(c.Config.Id))));
+        lock (_sync)
+        {
+            foreach (var channel in stopping) _channels.Remove(channel.Config.Id);
+        }
+
+        return secured.All(s => s);
+    }
+
+    private void Restore(List<ChannelConfig> configs)
+    {
+        lock (_sync)
+        {
+            foreach (var config in configs.Where(c => c.Enabled)) _channels[config.Id] = NewChannel(config, QueueFor(config));
+            foreach (var config in configs.Where(c => c.Enabled)) _channels[config.Id].Start();
+        }
+    }
+
+    private Channel NewChannel(ChannelConfig config, ChannelBuffer queue) => new(
+        config, queue, () => _services.NewSource(config, _memory), () => _services.NewDestination(config, _memory), _services.Time, _services.Random, _services.Log);
+
+    /// <summary>The channel's queue: the one it had, the one the store holds under its id, or a new one.</summary>
+    private ChannelBuffer QueueFor(ChannelConfig config)
+    {
+        var settings = SettingsFor(config);
+        if (_queues.TryGetValue(config.Id, out var queue))
+        {
+            queue.Configure(settings);
+            return queue;
+        }
+
+        var isNew = !_idle.Remove(config.Id, out var opening);
+        opening ??= new QueueOpening { Id = config.Id, Number = ++_lastQueueNumber };
+        queue = new ChannelBuffer(opening, isNew, _life, settings, _services.Store, _committer!, _memory.OpenAccount(), _clock!, _services.Time);
+        queue.OnLoss(range => Log.MessagesLost(_services.Log, config.Id, range.First, range.Last));
+        return _queues[config.Id] = queue;
+    }
+
+    private static QueueSettings SettingsFor(ChannelConfig config) => new()
+    {
+        Buffer = config.Buffer,
+        Delivery = ChannelRules.EffectiveDelivery(config),
+        SourceAcknowledges = config.Source.Ack is not null,
+        WindowBytes = config.Destination.WindowBytes,
+        ResendBytes = config.Destination.Type == EndpointType.Udp || config.Destination.EffectiveConfirm.Type == ConfirmType.Transport
+            ? config.Destination.ResendBytes
+            : null,
+    };
+
+    private Channel? Find(string channelId)
+    {
+        lock (_sync) return _channels.GetValueOrDefault(channelId);
+    }
+}

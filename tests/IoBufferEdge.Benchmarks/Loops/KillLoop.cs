@@ -1,0 +1,238 @@
+using System.Diagnostics;
+using System.Globalization;
+using IoBufferEdge.Benchmarks.Load;
+
+namespace IoBufferEdge.Benchmarks.Loops;
+
+/// <summary>What the destination does while the gateway is being killed.</summary>
+public enum DestinationLife
+{
+    Up,
+    Away,
+    Flapping,
+}
+
+public sealed record KillLoopOptions
+{
+    public required int Cycles { get; init; }
+
+    public required SenderKind Source { get; init; }
+
+    /// <summary><c>cut_through</c> or <c>durable_first</c>.</summary>
+    public required string Delivery { get; init; }
+
+    public required int Seed { get; init; }
+
+    public int MessageBytes { get; init; } = 200;
+
+    public double RatePerS { get; init; } = 20_000;
+}
+
+/// <summary>
+/// kill -9 in a loop under load, on one data folder, with the ledger outside. Each cycle picks what the destination does, starts the binary,
+/// lets it run for a random while (one time in ten it dies during its start) and kills it. Every tenth cycle everything must drain.
+/// With an acknowledging source: nothing acknowledged is ever lost and rule 9 holds for every frame read. With plain TCP the loss of each
+/// crash is measured and compared with its bound; there the destination only ends in good order, because what a destination had not read
+/// when both it and the gateway die may be lost as well. Rule 11 and the rise of the sequence are read from the gateway's own status.
+/// </summary>
+public sealed class KillLoop(KillLoopOptions options, TextWriter log)
+{
+    private const string Id = "c1";
+    private const int WindowBytes = 512 * 1024;
+    private const int ResendBytes = 2 * 1024 * 1024;
+    private const int OfflineDelayMs = 200;
+    private const int DrainEvery = 10;
+
+    /// <summary>The source's receive buffer as the kernel counts it (doubled), and the sender's send buffer the same way.</summary>
+    private const int KernelBuffersBytes = 2 * 64 * 1024 + 2 * 16 * 1024;
+
+    private readonly Random _random = new(options.Seed);
+    private readonly Ledger _ledger = new() { Strict = options.Source != SenderKind.Plain };
+    private readonly List<string> _failures = [];
+    private long _lastSequence;
+    private readonly List<long> _sentAtKills = [0];
+    private readonly List<long> _lostPerCrash = [];
+    private int _kills;
+
+    public IReadOnlyList<string> Failures => _failures;
+
+    /// <summary>The messages that one crash may cost a plain TCP source: what is not secured for want of time, and what the kernels hold.</summary>
+    public long LossBound => (long)(options.RatePerS * OfflineDelayMs / 1000) + KernelBuffersBytes / options.MessageBytes;
+
+    /// <summary>The repeats that one connection may bring: the window, what rule 14 keeps, and the cursor's lag.</summary>
+    public long RepeatBound => (WindowBytes + ResendBytes) / options.MessageBytes + Math.Max(1024, (long)options.RatePerS) + 1;
+
+    private ConnectionEnd HardEnd => _ledger.Strict ? ConnectionEnd.Reset : ConnectionEnd.Orderly;
+
+    /// <summary>Runs all cycles; returns one line of figures.</summary>
+    public string Run()
+    {
+        var watch = Stopwatch.StartNew();
+        var mllp = options.Source == SenderKind.Mllp;
+        using var receiver = new Receiver(_ledger, new ReceiverOptions { Framing = mllp ? MessageFraming.Mllp : MessageFraming.Line });
+        var sourcePort = FreePort.Tcp();
+        var channel = Config.Channel(Id, sourcePort, receiver.Port, SourceJson(), buffer: $$"""{"delivery":"{{options.Delivery}}"}""");
+        using var gateway = new GatewayProcess(Config.Gateway(channel));
+        using var sender = new NumberedSender(_ledger, new SenderOptions
+        {
+            Kind = options.Source, Port = sourcePort, MessageBytes = options.MessageBytes, RatePerS = options.RatePerS,
+        });
+
+        for (var cycle = 1; cycle <= options.Cycles && _failures.Count == 0; cycle++)
+        {
+            RunCycle(gateway, receiver);
+            if (cycle % DrainEvery == 0 || cycle == options.Cycles)
+                Drain(gateway, receiver, cycle);
+        }
+
+        if (_failures.Count == 0)
+            Finish(gateway, receiver, sender);
+        return Figures(watch.Elapsed);
+    }
+
+    private string Figures(TimeSpan elapsed)
+    {
+        var figures = string.Create(CultureInfo.InvariantCulture,
+            $"{options.Source} {options.Delivery}: {_kills} kills in {elapsed.TotalSeconds:0} s; {_ledger}; the gateway repeated " +
+            $"{_ledger.GatewayRepeats}, at most {_ledger.MostGatewayRepeats} in one connection (bound {RepeatBound})");
+        return _ledger.Strict ? figures : string.Create(CultureInfo.InvariantCulture,
+            $"{figures}; a crash cost {_lostPerCrash.Average():0} messages on average, {_lostPerCrash.Max()} at most (bound {LossBound})");
+    }
+
+    private string SourceJson() => options.Source switch
+    {
+        SenderKind.Bytes => """{"ack":{"type":"bytes","ack_hex":"06","nak_hex":"15"}}""",
+        SenderKind.Mllp => """{"framing":{"type":"mllp"},"ack":{"type":"mllp"}}""",
+        _ => "{}",
+    };
+
+    private void RunCycle(GatewayProcess gateway, Receiver receiver)
+    {
+        var life = (DestinationLife)_random.Next(3);
+        if (life == DestinationLife.Away)
+            receiver.Down(HardEnd);
+        else
+            receiver.Up();
+
+        gateway.Launch();
+        var dieEarly = _random.Next(10) == 0;
+        if (!dieEarly)
+            WaitForTraffic(gateway);
+        var until = Stopwatch.StartNew();
+        var runFor = TimeSpan.FromMilliseconds(dieEarly ? _random.Next(5, 80) : _random.Next(20, 500));
+        while (until.Elapsed < runFor)
+        {
+            Thread.Sleep(_random.Next(5, 60));
+            if (life == DestinationLife.Flapping)
+                Flap(receiver);
+        }
+
+        if (!dieEarly && _random.Next(5) == 0)
+            CheckStatus(gateway);
+        Kill(gateway);
+    }
+
+    /// <summary>Until the sender's messages are being taken, so that the kill comes under load; a blocked source needs no wait.</summary>
+    private void WaitForTraffic(GatewayProcess gateway)
+    {
+        var before = _ledger.Sent + _ledger.Acknowledged;
+        Wait.Until(() => gateway.HasExited || _ledger.Sent + _ledger.Acknowledged > before, 20, "traffic after the start",
+            () => $"{_ledger}\n{gateway.LastLines}");
+    }
+
+    private void Flap(Receiver receiver)
+    {
+        switch (_random.Next(4))
+        {
+            case 0:
+                receiver.Break(HardEnd);
+                break;
+            case 1:
+                receiver.Break(ConnectionEnd.Orderly);
+                break;
+            case 2:
+                receiver.Down(HardEnd);
+                break;
+            default:
+                receiver.Up();
+                break;
+        }
+    }
+
+    private void Drain(GatewayProcess gateway, Receiver receiver, int cycle)
+    {
+        receiver.Up();
+        gateway.Start();
+        // Under load the buffer never is empty: it is enough that everything sent before this moment has come out.
+        var target = _ledger.Strict ? _ledger.Acknowledged : 0;
+        Wait.Until(() => _ledger.HighestRead >= target, 60, "the drain", () => $"{_ledger}\n{gateway.LastLines}");
+        CheckStatus(gateway);
+        foreach (var violation in _ledger.Violations)
+            Fail(violation);
+        if (_ledger.MostGatewayRepeats > RepeatBound)
+            Fail($"one connection repeated {_ledger.MostGatewayRepeats} messages, the bound is {RepeatBound}");
+        log.WriteLine($"  {cycle,4} cycles: {_ledger}");
+        JudgeLoss();
+        Kill(gateway);
+    }
+
+    private void Finish(GatewayProcess gateway, Receiver receiver, NumberedSender sender)
+    {
+        receiver.Up();
+        gateway.Start();
+        sender.Finish(60);
+        Wait.Until(() => gateway.LedgerOf(Id) is { Buffered: 0 } && (!_ledger.Strict || _ledger.HighestRead >= _ledger.Sent), 60,
+            "an empty buffer at the end", () => $"{_ledger}; {gateway.LedgerOf(Id)}");
+        CheckStatus(gateway);
+        var exitCode = gateway.Terminate();
+        if (exitCode != 0)
+            Fail($"SIGTERM ended in exit code {exitCode}:\n{gateway.LastLines}");
+        foreach (var line in _ledger.Verdict())
+            Fail(line);
+        JudgeLoss();
+    }
+
+    private void CheckStatus(GatewayProcess gateway)
+    {
+        var status = gateway.Status();
+        var ledger = ChannelLedger.Of(status, Id);
+        if (!ledger.Balances)
+            Fail($"rule 11: {ledger}");
+        var last = ChannelLedger.Channel(status, Id)["last_sequence"]!.GetValue<long>();
+        if (last < _lastSequence)
+            Fail($"the sequence fell from {_lastSequence} to {last}: numbers are used twice");
+        _lastSequence = last;
+    }
+
+    /// <summary>After a drain: what each crash since the last one cost, that is the numbers sent before it and never read.</summary>
+    private void JudgeLoss()
+    {
+        var gaps = _ledger.Gaps;
+        for (; _lostPerCrash.Count < _sentAtKills.Count - 1 && _sentAtKills[_lostPerCrash.Count + 1] < _ledger.HighestRead;)
+        {
+            var (from, to) = (_sentAtKills[_lostPerCrash.Count] + 1, _sentAtKills[_lostPerCrash.Count + 1]);
+            var lost = gaps.Sum(gap => Math.Max(0, Math.Min(gap.Last, to) - Math.Max(gap.First, from) + 1));
+            _lostPerCrash.Add(lost);
+            if (lost > LossBound)
+                Fail($"crash {_lostPerCrash.Count} cost {lost} messages, the bound is {LossBound}");
+        }
+    }
+
+    private void Kill(GatewayProcess gateway)
+    {
+        if (gateway.HasExited)
+            Fail($"the gateway exited by itself:\n{gateway.LastLines}");
+        else
+            gateway.Kill();
+        _kills++;
+        // By now the sender finds nobody to connect to: what it has written is what this life was offered.
+        Wait.UntilQuiet(() => _ledger.Sent, 0.03, 2);
+        _sentAtKills.Add(_ledger.Sent);
+    }
+
+    private void Fail(string what)
+    {
+        log.WriteLine($"  FAILED: {what}");
+        _failures.Add($"{options.Source} {options.Delivery}, seed {options.Seed}: {what}");
+    }
+}
