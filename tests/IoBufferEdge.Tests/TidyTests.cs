@@ -72,7 +72,7 @@ public sealed partial class TidyTests
     public void The_product_keeps_its_callers_scheduler() =>
         Expect(Matches(
             file => file.IsUnder("src/IoBufferEdge/") && file.Extension == ".cs",
-            new Regex(@"\.Configure" + @"Await\(|\bTask\.Run\(|ThreadPool\."),
+            new Regex(@"\.Configure" + @"Await\(false|\bTask\.Run\(|ThreadPool\."),
             "leaves the scheduler that the simulation runs everything on"));
 
     [Fact]
@@ -299,7 +299,7 @@ public sealed partial class TidyTests
     [GeneratedRegex(@"EventId\s*=\s*(?<id>\d+)|^\s*(?<id>\d+)\s*,")]
     private static partial Regex EventId();
 
-    [GeneratedRegex(@"^((public|internal|file|static|sealed|abstract|partial|readonly|ref)\s+)*(class|struct|record|interface|enum)\s")]
+    [GeneratedRegex(@"^((public|internal|file|static|sealed|abstract|partial|readonly|ref)\s+)*(class|struct|record|interface)\s")]
     private static partial Regex TypeDeclaration();
 
     /// <summary>One file of the repository; Path is relative with '/', Text is empty for what is not text.</summary>
