@@ -43,12 +43,12 @@ require_sdk() {
     die "None of the .NET SDKs here ($(dotnet --list-sdks | cut -d' ' -f1 | paste -sd' ')) is a 10.0 as global.json asks for."
 }
 
-# quietly LOG COMMAND...: runs it with its output in LOG, prints a line every 30 s, and shows LOG's end when it fails.
+# quietly LOG COMMAND...: runs it with its output in LOG, says every 30 s where it is, and shows LOG's end when it fails.
 quietly() {
   local log=$1 started=$SECONDS watcher status=0
   shift
   mkdir -p "$(dirname "$log")"
-  ( while sleep 30; do printf '   … %d s\n' $((SECONDS - started)); done ) &
+  ( while sleep 30 &>/dev/null; do printf '   … %d s  %.100s\n' $((SECONDS - started)) "$(tail -n 1 "$log")"; done ) &
   watcher=$!
   "$@" >"$log" 2>&1 || status=$?
   kill "$watcher" 2>/dev/null

@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
-# scripts/test.sh: installs what is missing, builds, publishes both targets, runs every test. Ends with one line:
+# scripts/test.sh [--full]: installs what is missing, builds, publishes both targets, runs every test. --full: adds the long
+# loops (500 kill -9, 100 dead receivers, 100 orderly ends) and ten times the seeds. Ends with one line:
 # N passed, N failed, N skipped.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
+
+case ${1:-} in
+  '') seeds=1000 ;;
+  --full) seeds=10000 ;;
+  *) die "'$1' is not an option: scripts/test.sh [--full]" ;;
+esac
 
 passed=0 failed=0 skipped=0
 
@@ -11,17 +18,36 @@ passed=0 failed=0 skipped=0
 run_tests() {
   local name=$1 log=artifacts/logs/$1.log status=0 counts
   say "tests: $name"
-  quietly "$log" dotnet "tests/$name/bin/Release/net10.0/$name.dll" --no-ansi --progress off || status=$?
+  quietly "$log" dotnet "$(dll "$name")" --no-ansi --progress off || status=$?
   counts=$(awk '$1 ~ /^(succeeded|failed|skipped):$/ { n[$1] = $2 }
     END { print n["succeeded:"] + 0, n["failed:"] + 0, n["skipped:"] + 0 }' "$log")
   add_counts "$name" "$status" "$counts"
 }
 
+# run_seeds COUNT: the simulation's first COUNT seeds; each seed counts as one test.
+run_seeds() {
+  local log=artifacts/logs/simulation.log status=0 counts
+  say "simulation: $1 seeds"
+  quietly "$log" dotnet "$(dll IoBufferEdge.Simulation)" --seeds "$1" || status=$?
+  counts=$(awk '/^[0-9]+ seeds, / { seeds = $1; failed = $(NF - 1) } END { print seeds - failed, failed + 0, 0 }' "$log")
+  add_counts simulation "$status" "$counts"
+}
+
+# run_loop VERB COUNT: one of the long loops of the load tools against the published binary; the whole loop counts as one test.
+run_loop() {
+  local log=artifacts/logs/$1.log status=0
+  say "$1 $2"
+  quietly "$log" dotnet "$(dll IoBufferEdge.Benchmarks)" "$1" "$2" || status=$?
+  add_counts "$1" "$status" "$((status == 0)) $((status != 0)) 0"
+}
+
+dll() { echo "tests/$1/bin/Release/net10.0/$1.dll"; }
+
 add_counts() {
   local name=$1 status=$2 p f s
   read -r p f s <<<"$3"
-  if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
-    say "$name ended with exit code $status without naming a failed test"
+  if { [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; } || [ $((p + f + s)) -eq 0 ]; then
+    say "$name ended with exit code $status, having run $((p + s)) tests and named no failed one"
     f=1
   fi
   printf '   %s: %d passed, %d failed, %d skipped\n' "$name" "$p" "$f" "$s"
@@ -35,7 +61,16 @@ quietly artifacts/logs/restore.log dotnet restore IoBufferEdge.sln --locked-mode
 say "building"
 quietly artifacts/logs/build.log dotnet build IoBufferEdge.sln -c Release --no-restore
 scripts/publish.sh linux-x64 linux-arm64
+IOBUFFER_BINARY=$PWD/artifacts/$(host_rid)/iobuffer
+export IOBUFFER_BINARY
 run_tests IoBufferEdge.Tests
+run_seeds $seeds
+run_tests IoBufferEdge.SystemTests
+if [ "${1:-}" = --full ]; then
+  run_loop kill-loop 500
+  run_loop reset-loop 100
+  run_loop close-loop 100
+fi
 
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
