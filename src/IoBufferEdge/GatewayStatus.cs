@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Endpoints;
 
@@ -26,6 +27,7 @@ public sealed record GatewayStatus
     public DateTimeOffset TakenAt { get; init; }
 
     /// <summary>Since this process began.</summary>
+    [JsonPropertyName("uptime_s")]
     public TimeSpan Uptime { get; init; }
 
     /// <summary>Lowercase hex SHA-256 of the applied configuration, or null for the built-in one.</summary>
@@ -112,6 +114,7 @@ public sealed record ChannelStatus
     public long MemoryUsedBytes { get; init; }
 
     /// <summary>Age of the oldest undelivered message in running time; null when there is none.</summary>
+    [JsonPropertyName("oldest_age_s")]
     public TimeSpan? OldestAge { get; init; }
 
     public string? LastError { get; init; }
@@ -119,6 +122,7 @@ public sealed record ChannelStatus
     public DateTimeOffset? LastErrorAt { get; init; }
 
     /// <summary>Until the next attempt; null when none is waited for.</summary>
+    [JsonPropertyName("next_retry_in_s")]
     public TimeSpan? NextRetryIn { get; init; }
 
     /// <summary>Standing conditions that an operator should know: <c>destination_resets</c>, <c>silent</c>, … with one sentence

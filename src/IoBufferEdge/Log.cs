@@ -79,4 +79,10 @@ public static partial class Log
 
     [LoggerMessage(422, LogLevel.Warning, "Channel {Channel}: the destination cannot accept clients: {Reason}")]
     public static partial void AcceptFailed(ILogger logger, string channel, string reason);
+
+    [LoggerMessage(500, LogLevel.Warning, "The control socket could not accept a client: {Reason}")]
+    public static partial void ControlAcceptFailed(ILogger log, string reason);
+
+    [LoggerMessage(501, LogLevel.Warning, "The command {Command} failed: {Reason}")]
+    public static partial void ControlCommandFailed(ILogger log, string command, string reason);
 }

@@ -35,7 +35,8 @@ internal sealed class DelimitedDecoder : FrameDecoder
     public DelimitedDecoder(byte[] start, byte[] end, int maxBytes, bool split, bool strip, bool carriageReturns)
     {
         if (maxBytes < start.Length + end.Length + 1)
-            throw new ArgumentException($"max_message_bytes must be more than the framing's own {start.Length + end.Length} bytes, not {maxBytes}.");
+            throw new ArgumentException(
+                $"max_message_bytes must be more than the framing's own {start.Length + end.Length} bytes, not {maxBytes}.");
         (_start, _end, _maxBytes, _split, _strip) = (start, end, maxBytes, split, strip);
         _carriageReturns = carriageReturns && strip;
         _endBytesMax = end.Length + (_carriageReturns ? 1 : 0);

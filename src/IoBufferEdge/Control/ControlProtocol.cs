@@ -1,0 +1,119 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using IoBufferEdge.Endpoints;
+
+namespace IoBufferEdge.Control;
+
+/// <summary>One line from a client of the control socket: <c>{"command":"channel pause","channel":"scale"}</c>.</summary>
+public sealed record ControlRequest
+{
+    public required string Command { get; init; }
+
+    public string? Channel { get; init; }
+}
+
+/// <summary>The one line that answers it. <see cref="Error"/> is null exactly when <see cref="Ok"/>.</summary>
+public sealed record ControlResponse
+{
+    public bool Ok { get; init; }
+
+    /// <summary>One sentence for the operator.</summary>
+    public string? Error { get; init; }
+
+    /// <summary>What was done, in one sentence.</summary>
+    public string? Message { get; init; }
+
+    public GatewayStatus? Status { get; init; }
+
+    public IReadOnlyList<ParkedEntry>? Parked { get; init; }
+
+    public static ControlResponse Done(string message) => new() { Ok = true, Message = message };
+
+    public static ControlResponse Failed(string error) => new() { Error = error };
+}
+
+/// <param name="Preview">The first bytes in hex.</param>
+public sealed record ParkedEntry(long Sequence, int Bytes, string Preview);
+
+/// <summary>
+/// JSON of the control socket and of <c>--json</c>: snake_case, times in seconds, null left out. The ledger's keys are
+/// <c>received, delivered, buffered, parked, discarded, repeated</c>.
+/// </summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip,
+    Converters =
+    [
+        typeof(SecondsConverter), typeof(CountersConverter), typeof(TextsConverter),
+        typeof(SnakeCaseConverter<GatewayState>), typeof(SnakeCaseConverter<ChannelState>), typeof(SnakeCaseConverter<EndpointState>),
+    ])]
+[JsonSerializable(typeof(ControlRequest))]
+[JsonSerializable(typeof(ControlResponse))]
+[JsonSerializable(typeof(GatewayStatus))]
+[JsonSerializable(typeof(IReadOnlyList<ChannelStatus>))]
+[JsonSerializable(typeof(IReadOnlyList<ParkedEntry>))]
+public sealed partial class ControlJson : JsonSerializerContext;
+
+internal sealed class SnakeCaseConverter<T>() : JsonStringEnumConverter<T>(JsonNamingPolicy.SnakeCaseLower, allowIntegerValues: false)
+    where T : struct, Enum;
+
+/// <summary>A span of time as seconds, to the millisecond.</summary>
+internal sealed class SecondsConverter : JsonConverter<TimeSpan>
+{
+    public override TimeSpan Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        TimeSpan.FromSeconds(reader.GetDouble());
+
+    public override void Write(Utf8JsonWriter writer, TimeSpan value, JsonSerializerOptions options) =>
+        writer.WriteNumberValue(Math.Round(value.TotalSeconds, 3));
+}
+
+/// <summary>Named counts as an object, in their order.</summary>
+internal sealed class CountersConverter : PairsConverter<long>
+{
+    protected override long ReadValue(ref Utf8JsonReader reader) => reader.GetInt64();
+
+    protected override void WriteValue(Utf8JsonWriter writer, long value) => writer.WriteNumberValue(value);
+}
+
+/// <summary>Named sentences as an object, in their order.</summary>
+internal sealed class TextsConverter : PairsConverter<string>
+{
+    protected override string ReadValue(ref Utf8JsonReader reader) => reader.GetString() ?? "";
+
+    protected override void WriteValue(Utf8JsonWriter writer, string value) => writer.WriteStringValue(value);
+}
+
+internal abstract class PairsConverter<T> : JsonConverter<IReadOnlyList<KeyValuePair<string, T>>>
+{
+    public override IReadOnlyList<KeyValuePair<string, T>> Read(
+        ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    {
+        if (reader.TokenType != JsonTokenType.StartObject) throw new JsonException();
+        var pairs = new List<KeyValuePair<string, T>>();
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var name = reader.GetString()!;
+            reader.Read();
+            pairs.Add(new(name, ReadValue(ref reader)));
+        }
+
+        return pairs;
+    }
+
+    public override void Write(Utf8JsonWriter writer, IReadOnlyList<KeyValuePair<string, T>> value, JsonSerializerOptions options)
+    {
+        writer.WriteStartObject();
+        foreach (var (name, item) in value)
+        {
+            writer.WritePropertyName(name);
+            WriteValue(writer, item);
+        }
+
+        writer.WriteEndObject();
+    }
+
+    protected abstract T ReadValue(ref Utf8JsonReader reader);
+
+    protected abstract void WriteValue(Utf8JsonWriter writer, T value);
+}

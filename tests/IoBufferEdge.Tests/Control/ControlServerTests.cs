@@ -1,0 +1,200 @@
+using System.Text;
+using System.Text.Json;
+using IoBufferEdge.Control;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace IoBufferEdge.Tests.Control;
+
+/// <summary>The protocol over a real Unix socket.</summary>
+public sealed class ControlServerTests : IAsyncLifetime
+{
+    private static readonly CancellationToken Never = CancellationToken.None;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("iobuffer-control-").FullName;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly TwinGateway _gateway = new();
+    private ControlServer? _server;
+    private Task _serving = Task.CompletedTask;
+
+    private string SocketPath => Path.Combine(_folder, "control.sock");
+
+    public ValueTask InitializeAsync()
+    {
+        File.WriteAllText(SocketPath, "stale");
+        var commands = new ControlCommands(_gateway, () => ValueTask.FromResult("Nothing changed."));
+        _server = new ControlServer(SocketPath, commands.HandleAsync, NullLogger.Instance);
+        _server.Open();
+        _serving = _server.RunAsync(_stop.Token);
+        return default;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _serving.WaitAsync(TimeSpan.FromSeconds(10));
+        _server!.Dispose();
+        _stop.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task Status_comes_back_whole()
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var answer = await client.AskAsync(new ControlRequest { Command = "status" }, Never);
+
+        Assert.True(answer.Ok);
+        Assert.Equal(StatusText.Render(_gateway.Status), StatusText.Render(answer.Status!));
+        Assert.Equal(Json(_gateway.Status), Json(answer.Status!));
+    }
+
+    [Fact]
+    public void Json_has_the_ledgers_keys_and_units()
+    {
+        using var json = JsonDocument.Parse(Json(_gateway.Status));
+        var channel = json.RootElement.GetProperty("channels")[0];
+        var ledger = channel.GetProperty("ledger");
+        string[] keys = ["received", "delivered", "buffered", "parked", "discarded", "repeated"];
+        Assert.Equal([100, 80, 15, 3, 2, 7], keys.Select(key => ledger.GetProperty(key).GetInt64()));
+        Assert.Equal(75.5, channel.GetProperty("oldest_age_s").GetDouble());
+        Assert.Equal("running", channel.GetProperty("state").GetString());
+        Assert.Equal(2, channel.GetProperty("source_status").GetProperty("counters").GetProperty("oversize").GetInt64());
+    }
+
+    [Theory]
+    [InlineData("channel pause", "scale", "pause scale")]
+    [InlineData("channel resume", "scale", "resume scale")]
+    [InlineData("channel retry", "scale", "retry scale")]
+    [InlineData("park replay", "scale", "replay scale")]
+    public async Task Commands_reach_the_gateway(string command, string channel, string call)
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        Assert.True((await client.AskAsync(new ControlRequest { Command = command, Channel = channel }, Never)).Ok);
+        Assert.Equal([call], _gateway.Calls);
+        var unknown = await client.AskAsync(new ControlRequest { Command = command, Channel = "scales" }, Never);
+        Assert.Contains("no channel \"scales\"", unknown.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Parked_messages_are_listed()
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var answer = await client.AskAsync(new ControlRequest { Command = "park list", Channel = "scale" }, Never);
+        Assert.Equal([new ParkedEntry(7, 2, "6869")], answer.Parked!);
+        Assert.Equal("7  2 bytes  6869\n1 parked\n", StatusText.RenderParked(answer.Parked!));
+    }
+
+    [Theory]
+    [InlineData("nonsense", "no request")]
+    [InlineData("null", "no request")]
+    [InlineData("{}", "command")]
+    [InlineData("{\"command\":\"channel pause\"}", "needs the id of a channel")]
+    [InlineData("{\"command\":\"explode\"}", "no command \"explode\"")]
+    [InlineData("{\"command\":\"park list\",\"channel\":\"broken\"}", "The store is closed.")]
+    public async Task A_bad_line_gets_one_error_and_the_next_is_served(string line, string named)
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var answer = await client.AskLineAsync(Encoding.UTF8.GetBytes(line + "\n"), Never);
+        using var json = JsonDocument.Parse(answer!);
+        Assert.False(json.RootElement.GetProperty("ok").GetBoolean());
+        Assert.Contains(named, json.RootElement.GetProperty("error").GetString(), StringComparison.Ordinal);
+        Assert.True((await client.AskAsync(new ControlRequest { Command = "reload" }, Never)).Ok);
+    }
+
+    [Fact]
+    public async Task A_line_without_end_is_refused_once()
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var endless = new byte[3 * ControlServer.MaxLineBytes];
+        Array.Fill(endless, (byte)'x');
+        Assert.Contains("at most 16384 bytes", await client.AskLineAsync(endless, Never), StringComparison.Ordinal);
+        var next = await client.AskLineAsync("\n{\"command\":\"reload\"}\n"u8.ToArray(), Never);
+        Assert.Contains("\"ok\":true", next, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Lines_in_pieces_and_in_one_go_are_answered_in_order()
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var first = await client.AskLineAsync(
+            "{\"command\":\"reload\"}\r\n\n{\"command\":\"channel retry\",\"channel\":\"scale\"}\n{\"comm"u8.ToArray(), Never);
+        var second = await client.AskLineAsync(default, Never);
+        var third = await client.AskLineAsync("and\":\"status\"}\n"u8.ToArray(), Never);
+        Assert.Contains("Nothing changed", first, StringComparison.Ordinal);
+        Assert.Contains("next attempt", second, StringComparison.Ordinal);
+        Assert.Contains("\"device_id\":\"gw-0017\"", third, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Several_clients_are_served_and_one_too_many_is_told_so()
+    {
+        var clients = new List<ControlClient>();
+        for (var i = 0; i < ControlServer.MaxClients; i++)
+        {
+            clients.Add(await ControlClient.ConnectAsync(SocketPath, Never));
+            Assert.True((await clients[i].AskAsync(new ControlRequest { Command = "reload" }, Never)).Ok);
+        }
+
+        using var late = await ControlClient.ConnectAsync(SocketPath, Never);
+        Assert.Contains("connected already", await late.AskLineAsync(default, Never), StringComparison.Ordinal);
+        Assert.True((await clients[3].AskAsync(new ControlRequest { Command = "reload" }, Never)).Ok);
+        clients.ForEach(c => c.Dispose());
+    }
+
+    [Fact]
+    public void Only_owner_and_group_may_use_it() => Assert.Equal(Convert.ToInt32("660", 8), (int)File.GetUnixFileMode(SocketPath));
+
+    [Fact]
+    public async Task Without_a_gateway_the_client_says_so()
+    {
+        var e = await Assert.ThrowsAsync<IOException>(() => ControlClient.ConnectAsync(Path.Combine(_folder, "none.sock"), Never));
+        Assert.Contains("No gateway answers", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_path_too_long_for_a_socket_is_named()
+    {
+        using var server = new ControlServer(Path.Combine(_folder, new string('x', 200)), _ => default, NullLogger.Instance);
+        Assert.Contains("cannot be opened", Assert.Throws<IOException>(server.Open).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_data_folder_has_one_gateway()
+    {
+        using (DataFolder.Take(_folder))
+            Assert.True(Assert.Throws<DataFolderException>(() => DataFolder.Take(_folder)).InUse);
+        DataFolder.Take(_folder).Dispose();
+        Assert.False(Assert.Throws<DataFolderException>(() => DataFolder.Take("/proc/none")).InUse);
+    }
+
+    private static string Json(GatewayStatus status) => JsonSerializer.Serialize(status, ControlJson.Default.GatewayStatus);
+
+    private sealed class TwinGateway : IGatewayControl
+    {
+        public List<string> Calls { get; } = [];
+
+        public GatewayStatus Status { get; } = Snapshots.Gateway(Snapshots.Channel() with
+        {
+            LastError = "refused", LastErrorAt = Snapshots.Noon, Alerts = [new("silent", "no message")], LostRanges = [new(3, 4)],
+        });
+
+        public ValueTask<bool> PauseAsync(string channelId) => Call("pause", channelId);
+
+        public ValueTask<bool> ResumeAsync(string channelId) => Call("resume", channelId);
+
+        public ValueTask<bool> RetryNowAsync(string channelId) => Call("retry", channelId);
+
+        public ValueTask<IReadOnlyList<ParkedEntry>?> ListParkedAsync(string channelId) => channelId == "broken"
+            ? throw new Buffers.StoreException("The store is closed.")
+            : ValueTask.FromResult<IReadOnlyList<ParkedEntry>?>([new ParkedEntry(7, 2, "6869")]);
+
+        public async ValueTask<int?> ReplayParkedAsync(string channelId) => await Call("replay", channelId) ? 1 : null;
+
+        private ValueTask<bool> Call(string what, string channelId)
+        {
+            if (channelId != "scale") return ValueTask.FromResult(false);
+            Calls.Add($"{what} {channelId}");
+            return ValueTask.FromResult(true);
+        }
+    }
+}

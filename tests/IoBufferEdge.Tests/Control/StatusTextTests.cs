@@ -1,0 +1,64 @@
+using IoBufferEdge.Control;
+
+namespace IoBufferEdge.Tests.Control;
+
+public class StatusTextTests
+{
+    [Fact]
+    public void One_screen_in_aligned_columns()
+    {
+        var idle = Snapshots.Channel("udp-in") with
+        {
+            State = ChannelState.Waiting, Source = "udp *:514", Destination = "udp h:514", Ledger = new LedgerStatus(),
+            OldestAge = null, NextRetryIn = null, SourceStatus = IoBufferEdge.Endpoints.EndpointStatus.Closed,
+        };
+
+        Assert.Equal("""
+            IoBufferEdge 0.1.0 gw-0017: running for 3 h 12 min, config 3f2a91c4
+            store 1.2 MB of 4.3 GB, 12.3 GB free on the medium, 5.0 MB written; memory 3.1 MB of 12.0 MB
+
+            CHANNEL  STATE    SOURCE               DESTINATION        RECEIVED  DELIVERED  BUFFERED  PARKED  DISCARDED      OLDEST  RETRY IN
+            scale    running  tcp_server *:7000 *  tcp_client h:8000       100         80        15       3          2  1 min 15 s     2.5 s
+            udp-in   waiting  udp *:514            udp h:514                 0          0         0       0          0           -         -
+
+            """.ReplaceLineEndings("\n"), StatusText.Render(Snapshots.Gateway(Snapshots.Channel(), idle)));
+    }
+
+    [Fact]
+    public void An_imbalance_comes_first_and_is_loud()
+    {
+        var channel = Snapshots.Channel() with
+        {
+            Ledger = Snapshots.Channel().Ledger with { Buffered = 14, Lost = 1 },
+            LastError = "h:8000 refused the connection.",
+            LastErrorAt = Snapshots.Noon - TimeSpan.FromSeconds(3),
+            Alerts = [new("silent", "no message for 60 s")],
+            LostRanges = [new SequenceRange(7, 9), new SequenceRange(12, 12)],
+        };
+        var status = Snapshots.Gateway(channel) with
+        {
+            IdleQueues = [new IdleQueue("old", 5, 50, 1)],
+            Store = Snapshots.Gateway().Store with { Error = "No space left on device", OutOfSpace = true },
+        };
+
+        var notes = StatusText.Render(status).Split('\n').Where(line => line.StartsWith("!! ", StringComparison.Ordinal));
+
+        Assert.Equal(
+            [
+                "!! scale: THE LEDGER DOES NOT BALANCE by 1: received 100, but delivered 80 + buffered 14 + parked 3 "
+                    + "+ discarded 2; 1 lost to damage",
+                "!! store: out of space: No space left on device",
+                "!! scale: lost or already delivered: 7..9, 12",
+                "!! scale: silent: no message for 60 s",
+                "!! scale: h:8000 refused the connection. (3.0 s ago)",
+                "!! queue old belongs to no channel: 5 buffered, 1 parked",
+            ], notes);
+    }
+
+    [Theory]
+    [InlineData(-1, "0.0 s")]
+    [InlineData(59, "59 s")]
+    [InlineData(3599, "59 min 59 s")]
+    [InlineData(90_000, "1 d 1 h")]
+    public void Spans_show_two_units(double seconds, string text) => Assert.Equal(text, StatusText.Span(TimeSpan.FromSeconds(seconds)));
+}
