@@ -1,6 +1,7 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Channels;
 using IoBufferEdge.Configuration;
+using IoBufferEdge.Control;
 using IoBufferEdge.Endpoints;
 using Microsoft.Extensions.Logging;
 
@@ -28,7 +29,7 @@ public sealed class ApplyException(string message, Exception? inner = null) : Ex
 /// back as a whole when something cannot start. <see cref="Status"/> is what everybody else sees.
 /// Callers: one at a time for Start, Apply and Stop (they queue up); Status and the operator's commands at any time.
 /// </summary>
-public sealed class Gateway : IAsyncDisposable
+public sealed class Gateway : IGatewayControl, IAsyncDisposable
 {
     /// <summary>How long a planned stop may take (rule 10).</summary>
     private static readonly TimeSpan StopBudget = TimeSpan.FromSeconds(4.5);

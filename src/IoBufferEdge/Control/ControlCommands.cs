@@ -1,37 +1,59 @@
+using IoBufferEdge.Buffers;
+
 namespace IoBufferEdge.Control;
 
 /// <summary>The commands of the control socket, each a call on the gateway.</summary>
 /// <param name="reloadAsync">Reads the configuration file again and applies it; completes with one sentence, or throws with one.</param>
 public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<string>> reloadAsync)
 {
-    public async ValueTask<ControlResponse> HandleAsync(ControlRequest request) => request.Command switch
-    {
-        "status" or "channel list" => new ControlResponse { Ok = true, Status = gateway.Status },
-        "reload" => ControlResponse.Done(await reloadAsync()),
-        "channel pause" => await OnChannelAsync(request, gateway.PauseAsync, "Delivery is paused; receiving goes on"),
-        "channel resume" => await OnChannelAsync(request, gateway.ResumeAsync, "Delivery goes on"),
-        "channel retry" => await OnChannelAsync(request, gateway.RetryNowAsync, "The next attempt begins now"),
-        "park list" or "park replay" when request.Channel is null => Nameless(request),
-        "park list" => await gateway.ListParkedAsync(request.Channel!) is { } parked
-            ? new ControlResponse { Ok = true, Parked = parked }
-            : NoChannel(request.Channel!),
-        "park replay" => await gateway.ReplayParkedAsync(request.Channel!) is { } count
-            ? ControlResponse.Done($"Parked messages queued again: {count}.")
-            : NoChannel(request.Channel!),
-        _ => ControlResponse.Failed($"There is no command \"{request.Command}\": status, reload, channel list|pause|resume|retry and "
-            + "park list|replay are."),
-    };
+    private const int PreviewBytes = 32;
 
-    private static async ValueTask<ControlResponse> OnChannelAsync(
-        ControlRequest request, Func<string, ValueTask<bool>> action, string done)
+    public async ValueTask<ControlResponse> HandleAsync(ControlRequest request, CancellationToken cancel)
     {
-        if (request.Channel is not { } id) return Nameless(request);
-        return await action(id) ? ControlResponse.Done($"{done}: {id}.") : NoChannel(id);
+        if (request.Channel is { } id) return await OnChannelAsync(request.Command, id, cancel) ?? NoChannel(id);
+        return request.Command switch
+        {
+            "status" => new ControlResponse { Ok = true, Status = gateway.Status },
+            "reload" => ControlResponse.Done(await reloadAsync()),
+            "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" =>
+                ControlResponse.Failed($"\"{request.Command}\" needs the id of a channel in the key \"channel\"."),
+            _ => Unknown(request.Command),
+        };
+    }
+
+    /// <summary>Null: there is no such channel.</summary>
+    private async ValueTask<ControlResponse?> OnChannelAsync(string command, string id, CancellationToken cancel)
+    {
+        switch (command)
+        {
+            case "channel pause":
+                return gateway.SetPaused(id, true) ? ControlResponse.Done($"Delivery of {id} is paused; receiving goes on.") : null;
+            case "channel resume":
+                return gateway.SetPaused(id, false) ? ControlResponse.Done($"Delivery of {id} goes on.") : null;
+            case "channel retry":
+                return gateway.RetryNow(id) ? ControlResponse.Done($"{id} tries again now.") : null;
+            case "park list":
+                return await gateway.ListParkedAsync(id) is { } parked
+                    ? new ControlResponse { Ok = true, Parked = [.. parked.Select(Entry)] }
+                    : null;
+            case "park replay":
+                return await gateway.ReplayParkedAsync(id, cancel) is { } count
+                    ? ControlResponse.Done($"Parked messages of {id} queued again: {count}.")
+                    : null;
+            default:
+                return Unknown(command);
+        }
+    }
+
+    private static ParkedEntry Entry(ParkedMessage message)
+    {
+        var preview = message.Payload.AsSpan(0, Math.Min(PreviewBytes, message.Payload.Length));
+        return new ParkedEntry(message.Sequence, message.Payload.Length, Convert.ToHexStringLower(preview));
     }
 
     private static ControlResponse NoChannel(string id) =>
-        ControlResponse.Failed($"There is no channel \"{id}\": \"channel list\" names them.");
+        ControlResponse.Failed($"There is no channel \"{id}\" that is enabled: \"status\" names them.");
 
-    private static ControlResponse Nameless(ControlRequest request) =>
-        ControlResponse.Failed($"\"{request.Command}\" needs the id of a channel in the key \"channel\".");
+    private static ControlResponse Unknown(string command) => ControlResponse.Failed(
+        $"There is no command \"{command}\": status, reload, channel pause|resume|retry and park list|replay are.");
 }

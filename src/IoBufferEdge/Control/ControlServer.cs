@@ -14,7 +14,7 @@ namespace IoBufferEdge.Control;
 /// <param name="socketPath">Its former file is replaced: whoever holds the data folder's lock owns the name.</param>
 /// <param name="handleAsync">Answers a request; what it throws becomes the error's sentence.</param>
 public sealed class ControlServer(
-    string socketPath, Func<ControlRequest, ValueTask<ControlResponse>> handleAsync, ILogger log) : IDisposable
+    string socketPath, Func<ControlRequest, CancellationToken, ValueTask<ControlResponse>> handleAsync, ILogger log) : IDisposable
 {
     public const int MaxLineBytes = 16 * 1024;
     public const int MaxClients = 16;
@@ -123,7 +123,7 @@ public sealed class ControlServer(
         {
             var found = decoder.Next(buffer.AsSpan(done, held - done), ended);
             if (found.Status == FrameStatus.Frame && found.Length > 0)
-                await SendAsync(client, await AnswerLineAsync(buffer.AsMemory(done + found.Start, found.Length)), cancel);
+                await SendAsync(client, await AnswerLineAsync(buffer.AsMemory(done + found.Start, found.Length), cancel), cancel);
             if (found.Status == FrameStatus.Oversize)
                 await SendAsync(client, ControlResponse.Failed($"A request is one line of at most {MaxLineBytes} bytes."), cancel);
             done += found.Consumed;
@@ -133,7 +133,7 @@ public sealed class ControlServer(
         }
     }
 
-    private async ValueTask<ControlResponse> AnswerLineAsync(ReadOnlyMemory<byte> line)
+    private async ValueTask<ControlResponse> AnswerLineAsync(ReadOnlyMemory<byte> line, CancellationToken cancel)
     {
         ControlRequest? request;
         try
@@ -148,7 +148,7 @@ public sealed class ControlServer(
         if (request is null) return ControlResponse.Failed("This line is no request such as {\"command\":\"status\"}: it is null.");
         try
         {
-            return await handleAsync(request);
+            return await handleAsync(request, cancel);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {

@@ -1,23 +1,24 @@
+using IoBufferEdge.Buffers;
+
 namespace IoBufferEdge.Control;
 
 /// <summary>
 /// What an operator may ask of a running gateway. Channels are named by their id; an answer of null or false: no such channel.
+/// Its twin, for tests of the control socket, notes what it was asked.
 /// </summary>
 public interface IGatewayControl
 {
     GatewayStatus Status { get; }
 
-    /// <summary>Stops delivering; receiving goes on until the buffer is full. Survives no restart.</summary>
-    ValueTask<bool> PauseAsync(string channelId);
-
-    ValueTask<bool> ResumeAsync(string channelId);
+    /// <summary>Holds a channel's delivery back, or lets it go on; receiving goes on until the buffer is full.</summary>
+    bool SetPaused(string channelId, bool paused);
 
     /// <summary>Cuts a backoff short.</summary>
-    ValueTask<bool> RetryNowAsync(string channelId);
+    bool RetryNow(string channelId);
 
     /// <summary>The parked messages in order.</summary>
-    ValueTask<IReadOnlyList<ParkedEntry>?> ListParkedAsync(string channelId);
+    Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId);
 
-    /// <summary>Puts every parked message at the tail under a new number (rule 8); how many they were.</summary>
-    ValueTask<int?> ReplayParkedAsync(string channelId);
+    /// <summary>Puts every parked message at the queue's tail under a new number, in order; how many they were.</summary>
+    Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel);
 }

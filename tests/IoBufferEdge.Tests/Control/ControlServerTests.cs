@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using IoBufferEdge.Buffers;
 using IoBufferEdge.Control;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -62,8 +63,8 @@ public sealed class ControlServerTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("channel pause", "scale", "pause scale")]
-    [InlineData("channel resume", "scale", "resume scale")]
+    [InlineData("channel pause", "scale", "pause scale True")]
+    [InlineData("channel resume", "scale", "pause scale False")]
     [InlineData("channel retry", "scale", "retry scale")]
     [InlineData("park replay", "scale", "replay scale")]
     public async Task Commands_reach_the_gateway(string command, string channel, string call)
@@ -121,7 +122,7 @@ public sealed class ControlServerTests : IAsyncLifetime
         var second = await client.AskLineAsync(default, Never);
         var third = await client.AskLineAsync("and\":\"status\"}\n"u8.ToArray(), Never);
         Assert.Contains("Nothing changed", first, StringComparison.Ordinal);
-        Assert.Contains("next attempt", second, StringComparison.Ordinal);
+        Assert.Contains("tries again", second, StringComparison.Ordinal);
         Assert.Contains("\"device_id\":\"gw-0017\"", third, StringComparison.Ordinal);
     }
 
@@ -154,7 +155,7 @@ public sealed class ControlServerTests : IAsyncLifetime
     [Fact]
     public void A_path_too_long_for_a_socket_is_named()
     {
-        using var server = new ControlServer(Path.Combine(_folder, new string('x', 200)), _ => default, NullLogger.Instance);
+        using var server = new ControlServer(Path.Combine(_folder, new string('x', 200)), (_, _) => default, NullLogger.Instance);
         Assert.Contains("cannot be opened", Assert.Throws<IOException>(server.Open).Message, StringComparison.Ordinal);
     }
 
@@ -178,23 +179,22 @@ public sealed class ControlServerTests : IAsyncLifetime
             LastError = "refused", LastErrorAt = Snapshots.Noon, Alerts = [new("silent", "no message")], LostRanges = [new(3, 4)],
         });
 
-        public ValueTask<bool> PauseAsync(string channelId) => Call("pause", channelId);
+        public bool SetPaused(string channelId, bool paused) => Call("pause", channelId, paused);
 
-        public ValueTask<bool> ResumeAsync(string channelId) => Call("resume", channelId);
+        public bool RetryNow(string channelId) => Call("retry", channelId);
 
-        public ValueTask<bool> RetryNowAsync(string channelId) => Call("retry", channelId);
+        public Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId) => channelId == "broken"
+            ? throw new StoreException("The store is closed.")
+            : Task.FromResult<IReadOnlyList<ParkedMessage>?>([new ParkedMessage(7, "hi"u8.ToArray())]);
 
-        public ValueTask<IReadOnlyList<ParkedEntry>?> ListParkedAsync(string channelId) => channelId == "broken"
-            ? throw new Buffers.StoreException("The store is closed.")
-            : ValueTask.FromResult<IReadOnlyList<ParkedEntry>?>([new ParkedEntry(7, 2, "6869")]);
+        public Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel) =>
+            Task.FromResult<int?>(Call("replay", channelId) ? 1 : null);
 
-        public async ValueTask<int?> ReplayParkedAsync(string channelId) => await Call("replay", channelId) ? 1 : null;
-
-        private ValueTask<bool> Call(string what, string channelId)
+        private bool Call(string what, string channelId, bool? value = null)
         {
-            if (channelId != "scale") return ValueTask.FromResult(false);
-            Calls.Add($"{what} {channelId}");
-            return ValueTask.FromResult(true);
+            if (channelId != "scale") return false;
+            Calls.Add($"{what} {channelId}{(value is null ? "" : $" {value}")}");
+            return true;
         }
     }
 }
