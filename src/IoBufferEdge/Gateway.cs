@@ -66,14 +66,19 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
 
     public GatewayConfig Config => _config;
 
-    /// <summary>Starts, runs until the token, stops. Returns how many messages could not be secured: 0 unless the store refused.</summary>
+    /// <summary>
+    /// Starts, runs until the token, stops. Returns how many messages could not be secured: 0 unless the store refused. Fails when the
+    /// committer does: a process that cannot write any more must not look alive.
+    /// </summary>
     public async Task<long> RunAsync(CancellationToken stop)
     {
         await StartAsync();
-        var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var stopped = new TaskCompletionSource();
         await using (stop.UnsafeRegister(static s => ((TaskCompletionSource)s!).TrySetResult(), stopped))
-            await stopped.Task;
-        return await StopAsync();
+            await Task.WhenAny(stopped.Task, _committer!.Completion);
+        var unsecured = await StopAsync();
+        await _committer!.Completion;
+        return unsecured;
     }
 
     /// <summary>Opens the store and starts every enabled channel. A channel that cannot open its ends keeps trying; the others work.</summary>

@@ -24,7 +24,7 @@ public sealed partial class ChannelBuffer
     private readonly List<SlabBlock> _pendingParks = [];
     private readonly List<(SequenceRange Range, QueueTotals Totals)> _pendingDiscards = [];
     private readonly List<(long Sequence, int Bytes)> _pendingUnparks = [];
-    private readonly List<TaskCompletionSource> _flushWaiters = [];
+    private readonly List<TaskCompletionSource<bool>> _flushWaiters = [];
     private QueueTotals _pendingDiscardTotals;
 
     /// <summary>The cursor of the last synced batch, and of the one under way.</summary>
@@ -58,23 +58,17 @@ public sealed partial class ChannelBuffer
     /// <summary>Completes when everything received is secured and a restart would find the present cursor; false: not in time.</summary>
     public async Task<bool> WaitFlushedAsync(TimeSpan timeout, TimeProvider time)
     {
-        TaskCompletionSource waiter;
+        TaskCompletionSource<bool> waiter;
         lock (_sync)
         {
             if (IsFlushed) return true;
-            waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            waiter = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
             _flushWaiters.Add(waiter);
         }
 
-        try
-        {
-            await waiter.Task.WaitAsync(timeout, time);
-            return true;
-        }
-        catch (TimeoutException)
-        {
-            return false;
-        }
+        using var late = new CancellationTokenSource(timeout, time);
+        await using var registration = late.Token.UnsafeRegister(static w => ((TaskCompletionSource<bool>)w!).TrySetResult(false), waiter);
+        return await waiter.Task;
     }
 
     private bool IsFlushed => _last <= Math.Max(_cursor, _durable) && _syncedCursor == _cursor && NothingPending;
@@ -82,7 +76,7 @@ public sealed partial class ChannelBuffer
     private void WakeFlushWaiters()
     {
         if (_flushWaiters.Count == 0 || !IsFlushed) return;
-        foreach (var waiter in _flushWaiters) waiter.TrySetResult();
+        foreach (var waiter in _flushWaiters) waiter.TrySetResult(true);
         _flushWaiters.Clear();
     }
 

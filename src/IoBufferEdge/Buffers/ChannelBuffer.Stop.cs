@@ -28,7 +28,9 @@ public sealed partial class ChannelBuffer
         var (blocks, holes) = BlocksBetween(_writeBack.First, _writeBack.Last);
         if (blocks.Count == 0)
         {
+            // Nothing but numbers that were parked or discarded.
             _writeBack = new SequenceRange(1, 0);
+            WakeFlushWaiters();
             return null;
         }
 

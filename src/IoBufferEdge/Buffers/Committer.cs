@@ -32,7 +32,7 @@ public sealed class Committer : IAsyncDisposable
     private long _deviceMaxBytes;
     private bool _stopping;
     private bool _newSegment;
-    private Task? _loop;
+    private int _failuresInARow;
     private int _turn;
 
     public Committer(IBufferStore store, RunningClock clock, long life, int maxSyncsPerS, long deviceMaxBytes, TimeProvider time, ILogger log)
@@ -62,7 +62,10 @@ public sealed class Committer : IAsyncDisposable
         _deviceMaxBytes = deviceMaxBytes;
     }
 
-    public void Start() => _loop = RunAsync();
+    /// <summary>Ends when the committer is disposed; fails when it met something it does not understand, and then nothing is written any more.</summary>
+    public Task Completion { get; private set; } = Task.CompletedTask;
+
+    public void Start() => Completion = RunAsync();
 
     internal void Add(ChannelBuffer queue)
     {
@@ -86,7 +89,7 @@ public sealed class Committer : IAsyncDisposable
     {
         _stopping = true;
         _wake.Set();
-        if (_loop is not null) await _loop;
+        await Completion.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
         _wake.Dispose();
     }
 
@@ -148,6 +151,7 @@ public sealed class Committer : IAsyncDisposable
         _newSegment = false;
         if (Failure is not null) Log.StoreWorksAgain(_log);
         Failure = null;
+        _failuresInARow = 0;
         DeviceIsFull = _store.Usage.DiskBytes >= _deviceMaxBytes;
         foreach (var queue in _inBatch) queue.Committed();
     }
@@ -187,22 +191,20 @@ public sealed class Committer : IAsyncDisposable
         Failure = failure;
         foreach (var queue in _inBatch) queue.CommitFailed();
         _newSegment = true;
-        var delay = ReopenDelayMin;
-        while (!_stopping)
+        for (var reopened = false; !reopened && !_stopping;)
         {
+            // The first failure is answered at once; a medium that stays full or broken is asked ever more rarely.
+            var delay = ReopenDelayMin * Math.Pow(2, Math.Min(_failuresInARow, 10));
+            if (_failuresInARow++ > 0) await _wake.WaitAsync(delay < ReopenDelayMax ? delay : ReopenDelayMax);
             try
             {
                 await _store.ReopenAsync();
-                if (failure.OutOfSpace) await Task.Delay(delay, _time);
-                return;
+                reopened = true;
             }
             catch (StoreException e)
             {
                 Failure = e;
             }
-
-            await Task.Delay(delay, _time);
-            delay = delay * 2 < ReopenDelayMax ? delay * 2 : ReopenDelayMax;
         }
     }
 }

@@ -76,8 +76,9 @@ internal sealed class Tail(MemoryAccount memory)
     public void Release(Func<Slab, bool> needed)
     {
         var kept = 0;
-        foreach (var slab in _slabs)
+        for (var i = 0; i < _slabs.Count; i++)
         {
+            var slab = _slabs[i];
             if (slab == _open || needed(slab)) _slabs[kept++] = slab;
             else memory.Return(slab.Memory);
         }
