@@ -89,7 +89,7 @@ public sealed class Committer : IAsyncDisposable
     {
         _stopping = true;
         _wake.Set();
-        await Completion.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        await Task.WhenAny(Completion);
         _wake.Dispose();
     }
 
