@@ -19,6 +19,7 @@ public sealed partial class TidyTests
     [
         "src/IoBufferEdge/Buffers/ChannelBuffer.cs",
         "src/IoBufferEdge/Buffers/RocksBufferStore.cs",
+        "src/IoBufferEdge/Endpoints/Tcp/TcpDestinationLink.cs",
     ];
 
     private static readonly string[] TopLevel =

@@ -24,6 +24,7 @@ public static class EndpointFactory
     public static IDestination CreateDestination(ChannelConfig channel, EndpointContext context) => channel.Destination.Type switch
     {
         EndpointType.TcpServer or EndpointType.TcpClient => new TcpDestination(channel, context),
+        EndpointType.Udp => new UdpDestination(channel, context),
         _ => throw NotAvailable(channel, "destination", channel.Destination.Type),
     };
 

@@ -86,6 +86,9 @@ public readonly struct DeliveryRun(Slab slab, int firstIndex, int count)
 
     public ReadOnlyMemory<byte> Payload => slab.Payload(firstIndex, Count);
 
+    /// <summary>A part of the run.</summary>
+    public DeliveryRun Slice(int index, int length) => new(slab, firstIndex + index, length);
+
     /// <summary>Payload of one message of the run.</summary>
     public ReadOnlyMemory<byte> Message(int index) => slab.Payload(firstIndex + index, 1);
 

@@ -17,6 +17,7 @@ public sealed class TcpDestination : IDestination
     private readonly AllowList _allow;
     private readonly EventCounter _refusedClients = new("refused_clients");
     private readonly EventCounter _takeovers = new("takeovers");
+    private readonly TcpLinkCounters _counters = new();
     private readonly CancellationTokenSource _closed = new();
     private readonly Lock _lock = new();
     private IListener? _listener;
@@ -36,9 +37,10 @@ public sealed class TcpDestination : IDestination
         _context = context;
         _allow = new AllowList(_config.Allow);
         _linkOptions = new TcpLinkOptions(
-            _config.EffectiveConfirm.Type,
+            _config.EffectiveConfirm,
             TimeSpan.FromMilliseconds(ChannelRules.EffectiveHoldMs(channel)),
             FrameEncoder.Create(_config.Framing),
+            MessagePacer.Create(_config.MaxMessagesPerS, context.Time),
             _config.Tls.Enabled);
     }
 
@@ -51,7 +53,10 @@ public sealed class TcpDestination : IDestination
         get
         {
             lock (_lock)
-                return new EndpointStatus(_state, _detail, _link is null ? 0 : 1, EventCounter.Snapshot(_refusedClients, _takeovers));
+            {
+                return new EndpointStatus(_state, _detail, _link is null ? 0 : 1, EventCounter.Snapshot(
+                    _refusedClients, _takeovers, _counters.DisorderlyEnds, _counters.Naks, _counters.UnrelatedAcks, _counters.AckTimeouts));
+            }
         }
     }
 
@@ -61,8 +66,6 @@ public sealed class TcpDestination : IDestination
     public ValueTask OpenAsync()
     {
         if (_config.Tls.Enabled) throw new EndpointException($"Channel {_channel.Id}: a destination with TLS is not available in this version.");
-        if (_linkOptions.Confirm is ConfirmType.Mllp or ConfirmType.Bytes)
-            throw new EndpointException($"Channel {_channel.Id}: confirm mllp and bytes are not available in this version.");
         if (IsServer)
         {
             _listener = _context.Network.Listen(_config.Host ?? "*", _config.Port, new TcpTuning(_config.Bind));
@@ -79,7 +82,7 @@ public sealed class TcpDestination : IDestination
         try
         {
             var connection = IsServer ? await TakeClientAsync(cancel) : await DialAsync(cancel);
-            var link = new TcpDestinationLink(connection, _linkOptions, _context.Time);
+            var link = new TcpDestinationLink(connection, _linkOptions, _counters, _context.Time);
             lock (_lock) (_link, _state, _detail) = (link, EndpointState.Connected, $"{connection.Remote}");
             return link;
         }

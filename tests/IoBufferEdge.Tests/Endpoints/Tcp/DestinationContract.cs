@@ -1,8 +1,7 @@
-using IoBufferEdge.Buffers;
+using System.Text;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Tcp;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace IoBufferEdge.Tests.Endpoints.Tcp;
 
@@ -10,7 +9,7 @@ namespace IoBufferEdge.Tests.Endpoints.Tcp;
 /// What a TCP destination promises, over any network: run against real sockets here, and against the simulation's network beside it.
 /// The other side of every connection is played through the same seam.
 /// </summary>
-public abstract class DestinationContract
+public abstract partial class DestinationContract
 {
     /// <summary>The network as the gateway sees it.</summary>
     protected abstract INetwork Network { get; }
@@ -91,62 +90,258 @@ public abstract class DestinationContract
         Assert.Equal(10, stage.Sink.ConfirmedUpTo);
     });
 
-    private protected static byte[] Expected(long firstSequence, int count, int bytes) =>
-        [.. Enumerable.Range(0, count).SelectMany(i => Messages.Payload(firstSequence + i, bytes))];
-
-    private protected EndpointContext Context() =>
-        new(Network, new MemoryBudget(1 << 20), Time, new Random(1), NullLogger.Instance);
-
-    private protected static ChannelConfig Channel(DestinationConfig destination) => new()
+    [Fact]
+    public Task A_peer_that_does_not_close_ends_a_stop_out_of_order() => PlayAsync(async () =>
     {
-        Id = "channel-001",
-        Source = new SourceConfig { Type = EndpointType.TcpServer },
-        Destination = destination,
-    };
+        await using var stage = await ConnectAsync();
+        await stage.Link.SendAsync(Messages.Numbered(1, 10, 100), default);
+        await stage.Peer.ReadAsync(1000);
+        var before = Time.GetTimestamp();
+        stage.Stop();
+        var end = await stage.Watch;
+        Assert.False(end.Orderly);
+        Assert.InRange(Time.GetElapsedTime(before).TotalSeconds, 2.9, 4);
+        Assert.Equal(10, stage.Sink.ConfirmedUpTo);
+    });
 
-    /// <summary>A destination with a link to a peer, watched.</summary>
-    private protected async Task<Stage> ConnectAsync(Func<DestinationConfig, DestinationConfig>? adapt = null, int receiveBufferBytes = 0)
+    [Fact]
+    public Task No_more_than_the_window_is_sent_to_a_peer_that_does_not_read() => PlayAsync(async () =>
     {
-        var listener = PeerNetwork.Listen(PeerHost, 0, new TcpTuning(ReceiveBufferBytes: receiveBufferBytes));
-        var config = new DestinationConfig { Type = EndpointType.TcpClient, Host = PeerHost, Port = listener.Port };
-        var destination = new TcpDestination(Channel(adapt?.Invoke(config) ?? config), Context());
+        await using var stage = await ConnectAsync();
+        stage.Sink.WindowLimitBytes = 128 * 1024;
+        using var giveUp = new CancellationTokenSource(TimeSpan.FromMilliseconds(500), Time);
+        var sent = 0;
+        try
+        {
+            for (; sent < 200; sent++) await stage.Link.SendAsync(Messages.Numbered(1 + 16L * sent, 16, 1024), giveUp.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            // The window is full, as it should be.
+        }
+
+        Assert.InRange(sent * 16 * 1024, 128 * 1024, 3 * 128 * 1024);
+        Assert.False(stage.Watch.IsCompleted);
+
+        // It reads on: so do we, and nothing has ended.
+        var reading = stage.Peer.ReadAsync((sent + 20) * 16 * 1024);
+        for (var more = 0; more < 20; more++, sent++) await stage.Link.SendAsync(Messages.Numbered(1 + 16L * sent, 16, 1024), default);
+        Assert.Equal(Expected(1, sent * 16, 1024), await reading);
+        await stage.Sink.ConfirmedAsync(sent * 16);
+    });
+
+    [Fact]
+    public Task A_message_larger_than_the_window_passes() => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync();
+        stage.Sink.WindowLimitBytes = 1000;
+        var reading = stage.Peer.ReadAsync(900_000);
+        await stage.Link.SendAsync(Messages.Numbered(1, 1, 300_000), default);
+        await stage.Link.SendAsync(Messages.Numbered(2, 1, 300_000), default);
+        await stage.Link.SendAsync(Messages.Numbered(3, 1, 300_000), default);
+        Assert.Equal(Expected(1, 3, 300_000), await reading);
+        await stage.Sink.ConfirmedAsync(3);
+    });
+
+    [Fact]
+    public Task A_hold_delays_the_confirmation_and_an_orderly_close_ends_it() => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync(c => c with { Confirm = new ConfirmConfig { Type = ConfirmType.Transport, HoldMs = 400 } });
+        var before = Time.GetTimestamp();
+        await stage.Link.SendAsync(Messages.Numbered(1, 10, 100), default);
+        await stage.Sink.ConfirmedAsync(10);
+        Assert.InRange(Time.GetElapsedTime(before).TotalMilliseconds, 400, 2000);
+        await stage.Link.SendAsync(Messages.Numbered(11, 1, 100), default);
+        await stage.Peer.ReadAsync(1100);
+        stage.Peer.Dispose();
+        Assert.True((await stage.Watch).Orderly);
+        Assert.Equal(11, stage.Sink.ConfirmedUpTo);
+    });
+
+    [Fact]
+    public Task A_reset_ends_no_hold() => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync(
+            c => c with { Confirm = new ConfirmConfig { Type = ConfirmType.Transport, HoldMs = 60_000 } });
+        await stage.Link.SendAsync(Messages.Numbered(1, 10, 100), default);
+        await stage.Peer.ReadAsync(1000);
+        stage.Peer.Connection.AbortOnDispose();
+        stage.Peer.Dispose();
+        Assert.False((await stage.Watch).Orderly);
+        Assert.Equal(0, stage.Sink.ConfirmedUpTo);
+    });
+
+    [Fact]
+    public Task Input_from_the_peer_is_read_and_discarded() => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync();
+        await stage.Peer.WriteAsync(new byte[100_000]);
+        await stage.Link.SendAsync(Messages.Numbered(1, 10, 100), default);
+        await stage.Peer.ReadAsync(1000);
+        await stage.Sink.ConfirmedAsync(10);
+        await stage.Peer.WriteAsync(new byte[100_000]);
+        stage.Peer.Dispose();
+        Assert.True((await stage.Watch).Orderly);
+    });
+
+    [Fact]
+    public Task Confirm_none_confirms_what_is_written_and_repeats_nothing() => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync(c => c with { Confirm = new ConfirmConfig { Type = ConfirmType.None } });
+        await stage.Link.SendAsync(Messages.Numbered(1, 10, 100), default);
+        Assert.Equal(10, stage.Sink.ConfirmedUpTo);
+        stage.Peer.Connection.AbortOnDispose();
+        stage.Peer.Dispose();
+        var end = await stage.Watch;
+        Assert.False(end.Orderly);
+        Assert.Equal(long.MaxValue, end.RepeatFrom);
+    });
+
+    [Fact]
+    public Task A_framing_of_its_own_goes_around_every_message_and_confirms_whole_messages() => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync(c => c with { Framing = new FramingConfig { Type = FramingType.LengthPrefix, Bytes = 2 } });
+        await stage.Link.SendAsync(Messages.Run(1, "abc"u8.ToArray(), [], "de"u8.ToArray()), default);
+        await stage.Link.SendAsync(Messages.Numbered(4, 100, 1500), default);
+        Assert.Equal("\0\u0003abc\0\0\0\u0002de"u8.ToArray(), await stage.Peer.ReadAsync(11));
+        await stage.Peer.ReadAsync(100 * 1502);
+        await stage.Sink.ConfirmedAsync(103);
+    });
+
+    [Fact]
+    public Task Bytes_confirm_and_refuse_one_message_at_a_time() => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync(c => c with
+        {
+            Confirm = new ConfirmConfig { Type = ConfirmType.Bytes, AckHex = "06", NakHex = "15" },
+        });
+        Assert.Equal(1, stage.Link.MaxInFlightMessages);
+        await stage.Link.SendAsync(Messages.Numbered(1, 1, 100), default);
+        await stage.Peer.ReadAsync(100);
+        Assert.Equal(0, stage.Sink.ConfirmedUpTo);
+        await stage.Peer.WriteAsync(new byte[] { 0x06 });
+        await stage.Sink.ConfirmedAsync(1);
+        await stage.Link.SendAsync(Messages.Numbered(2, 1, 100), default);
+        await stage.Peer.ReadAsync(100);
+        await stage.Peer.WriteAsync(new byte[] { 0x15 });
+        await stage.Sink.RejectedAsync(1);
+        var (sequence, permanent, _) = Assert.Single(stage.Sink.Rejections);
+        Assert.Equal((2, true), (sequence, permanent));
+        Assert.False(stage.Watch.IsCompleted);
+    });
+
+    [Fact]
+    public Task An_answer_too_late_ends_the_connection() => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync(c => c with
+        {
+            Confirm = new ConfirmConfig { Type = ConfirmType.Bytes, AckHex = "06", TimeoutMs = 200 },
+        });
+        await stage.Link.SendAsync(Messages.Numbered(1, 1, 100), default);
+        var end = await stage.Watch;
+        Assert.False(end.Orderly);
+        Assert.Contains("200 ms", end.Reason, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<IOException>(async () => await stage.Link.SendAsync(Messages.Numbered(2, 1, 100), default));
+        Assert.Equal(0, stage.Sink.ConfirmedUpTo);
+    });
+
+    [Theory]
+    [InlineData("AA", "M1", "confirmed")]
+    [InlineData("CA", "M1", "confirmed")]
+    [InlineData("AR", "M1", "refused")]
+    [InlineData("CR", "M1", "refused")]
+    [InlineData("AE", "M1", "failed")]
+    [InlineData("CE", "M1", "failed")]
+    [InlineData("AA", "M2", "timeout")]
+    public Task Mllp_answers_are_judged_by_code_and_control_id(string code, string controlId, string outcome) => PlayAsync(async () =>
+    {
+        await using var stage = await ConnectAsync(c => c with { Confirm = new ConfirmConfig { Type = ConfirmType.Mllp, TimeoutMs = 500 } });
+        var message = Encoding.ASCII.GetBytes("\vMSH|^~\\&|LAB|A|GW|B|20260101||ORU^R01|M1|P|2.3\rPID|1\r\x1C\r");
+        await stage.Link.SendAsync(Messages.Run(1, message), default);
+        await stage.Peer.ReadAsync(message.Length);
+        await stage.Peer.WriteAsync(Encoding.ASCII.GetBytes($"\vMSH|^~\\&|GW|B|LAB|A|20260101||ACK|9|P|2.3\rMSA|{code}|{controlId}|why\r\x1C\r"));
+        if (outcome == "confirmed")
+        {
+            await stage.Sink.ConfirmedAsync(1);
+            return;
+        }
+
+        if (outcome == "timeout")
+        {
+            Assert.False((await stage.Watch).Orderly);
+            Assert.Equal(0, stage.Sink.ConfirmedUpTo);
+            return;
+        }
+
+        await stage.Sink.RejectedAsync(1);
+        var (sequence, permanent, reason) = Assert.Single(stage.Sink.Rejections);
+        Assert.Equal((1, outcome == "refused"), (sequence, permanent));
+        Assert.Contains($"MSA|{code}|M1|why", reason, StringComparison.Ordinal);
+    });
+
+    [Fact]
+    public Task The_first_client_stays_and_later_ones_are_closed() => PlayAsync(async () =>
+    {
+        await using var stage = await ServeAsync();
+        using var second = new Peer(await PeerNetwork.ConnectAsync(GatewayHost, stage.Port, new TcpTuning(), default));
+        Assert.Empty(await second.ReadToEndAsync());
+        await stage.Link.SendAsync(Messages.Numbered(1, 1, 10), default);
+        Assert.Equal(Expected(1, 1, 10), await stage.Peer.ReadAsync(10));
+        Assert.Contains(new KeyValuePair<string, long>("refused_clients", 1), stage.Destination.Status.Counters);
+    });
+
+    [Fact]
+    public Task A_client_that_returns_right_after_its_close_is_served() => PlayAsync(async () =>
+    {
+        await using var stage = await ServeAsync();
+        var sign = stage.Destination.WaitForPeerSignAsync(default);
+        stage.Peer.Dispose();
+        using var again = new Peer(await PeerNetwork.ConnectAsync(GatewayHost, stage.Port, new TcpTuning(), default));
+        Assert.True((await stage.Watch).Orderly);
+        await sign;
+        await using var link = await stage.Destination.ConnectAsync(default);
+        var watch = link.WatchAsync(new RecordingSink(), default);
+        await link.SendAsync(Messages.Numbered(1, 1, 10), default);
+        Assert.Equal(Expected(1, 1, 10), await again.ReadAsync(10));
+        Assert.False(watch.IsCompleted);
+    });
+
+    [Fact]
+    public Task A_new_client_takes_over() => PlayAsync(async () =>
+    {
+        await using var stage = await ServeAsync(c => c with { ClientPolicy = ClientPolicy.Takeover });
+        await stage.Link.SendAsync(Messages.Numbered(1, 1, 10), default);
+        await stage.Sink.ConfirmedAsync(1);
+        using var second = new Peer(await PeerNetwork.ConnectAsync(GatewayHost, stage.Port, new TcpTuning(), default));
+        var end = await stage.Watch;
+        Assert.False(end.Orderly);
+        Assert.Contains("taken over", end.Reason, StringComparison.Ordinal);
+        await stage.Link.DisposeAsync();
+        await using var link = await stage.Destination.ConnectAsync(default);
+        var watch = link.WatchAsync(new RecordingSink(), default);
+        await link.SendAsync(Messages.Numbered(1, 1, 10), default);
+        Assert.Equal(Expected(1, 1, 10), await second.ReadAsync(10));
+        Assert.False(watch.IsCompleted);
+    });
+
+    [Fact]
+    public Task A_client_that_is_not_allowed_is_closed() => PlayAsync(async () =>
+    {
+        await using var destination = new TcpDestination(
+            Channel(new DestinationConfig { Type = EndpointType.TcpServer, Host = GatewayHost, Allow = ["192.0.2.1"] }), Context());
         await destination.OpenAsync();
-        var accepting = listener.AcceptAsync(default);
-        var link = await destination.ConnectAsync(default);
-        return new Stage(destination, link, new Peer(await accepting), listener);
-    }
+        using var client = new Peer(await PeerNetwork.ConnectAsync(GatewayHost, destination.Port, new TcpTuning(), default));
+        Assert.Empty(await client.ReadToEndAsync());
+        Assert.Contains(new KeyValuePair<string, long>("refused_clients", 1), destination.Status.Counters);
+    });
 
-    /// <summary>A link in the middle of a test.</summary>
-    private protected sealed class Stage : IAsyncDisposable
+    [Fact]
+    public Task Pacing_spreads_messages_over_time() => PlayAsync(async () =>
     {
-        private readonly CancellationTokenSource _stop = new();
-        private readonly IDestination _destination;
-        private readonly IDisposable _listener;
-
-        public Stage(IDestination destination, IDestinationLink link, Peer peer, IDisposable listener)
-        {
-            (_destination, Link, Peer, _listener) = (destination, link, peer, listener);
-            Watch = link.WatchAsync(Sink, _stop.Token);
-        }
-
-        public IDestinationLink Link { get; }
-
-        public Peer Peer { get; }
-
-        public RecordingSink Sink { get; } = new();
-
-        public Task<LinkEnd> Watch { get; }
-
-        public void Stop() => _stop.Cancel();
-
-        public async ValueTask DisposeAsync()
-        {
-            await Link.DisposeAsync();
-            await Watch;
-            await _destination.DisposeAsync();
-            Peer.Dispose();
-            _listener.Dispose();
-            _stop.Dispose();
-        }
-    }
+        await using var stage = await ConnectAsync(c => c with { MaxMessagesPerS = 100 });
+        var before = Time.GetTimestamp();
+        await stage.Link.SendAsync(Messages.Numbered(1, 50, 10), default);
+        Assert.InRange(Time.GetElapsedTime(before).TotalSeconds, 0.45, 3);
+        Assert.Equal(Expected(1, 50, 10), await stage.Peer.ReadAsync(500));
+    });
 }
