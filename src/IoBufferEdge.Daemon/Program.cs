@@ -1,1 +1,70 @@
-return 0;
+using System.CommandLine;
+using IoBufferEdge;
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Daemon;
+
+var config = new Option<string?>("--config") { Description = "Configuration file; left out, the built-in one runs.", HelpName = "FILE" };
+var data = new Option<string>("--data")
+{
+    Description = "Data folder: store, high-water mark, control socket.", HelpName = "DIR", DefaultValueFactory = _ => "/var/lib/iobuffer",
+};
+var json = new Option<bool>("--json") { Description = "Answer as JSON." };
+var watch = new Option<bool>("--watch") { Description = "Show it again every second until Ctrl-C." };
+var file = new Argument<string>("FILE") { Description = "Configuration file." };
+var channel = new Argument<string>("CHANNEL") { Description = "Id of a channel." };
+
+var run = new Command("run", "Run the gateway in the foreground.") { config, data };
+run.SetAction((parsed, _) => new GatewayHost(parsed.GetValue(config), parsed.GetValue(data)!).RunAsync());
+
+var check = new Command("check", "Check a configuration file: every problem at once.") { file };
+check.SetAction(parsed => ConfigCheck.Run(parsed.GetValue(file)!, Console.Out));
+
+var status = new Command("status", "Show what the running gateway does.") { data, json, watch };
+status.SetAction((parsed, cancel) => Client(parsed).StatusAsync(parsed.GetValue(watch), cancel));
+
+var reload = new Command("reload", "Make the running gateway read its configuration file again, and wait for the outcome.") { data, json };
+reload.SetAction((parsed, cancel) => Client(parsed).AskAsync("reload", null, cancel));
+
+var channelList = new Command("list", "Show the channels.") { data, json };
+channelList.SetAction((parsed, cancel) => Client(parsed).ListChannelsAsync(cancel));
+var channels = new Command("channel", "See and steer channels.")
+{
+    channelList,
+    OnChannel("channel pause", "Hold delivery back; receiving goes on."),
+    OnChannel("channel resume", "Let delivery go on."),
+    OnChannel("channel retry", "Try again now instead of waiting out the backoff."),
+};
+
+var park = new Command("park", "Messages that a destination refused and that are kept aside.")
+{
+    OnChannel("park list", "Show them."),
+    OnChannel("park replay", "Put them back into the queue."),
+};
+
+var version = new Command("version", "Show the version.");
+version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
+
+var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
+{
+    run, check, status, reload, channels, park, version,
+};
+var parsed = root.Parse(args);
+if (parsed.Errors.Count > 0)
+{
+    foreach (var error in parsed.Errors) Console.Error.WriteLine(error.Message);
+    Console.Error.WriteLine("iobuffer --help shows what can be asked.");
+    return ExitCode.Usage;
+}
+
+// Signals are handled by `run` itself; elsewhere Ctrl-C ends the process.
+return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null, EnableDefaultExceptionHandler = false });
+
+Command OnChannel(string name, string description)
+{
+    var command = new Command(name.Split(' ')[1], description) { channel, data, json };
+    command.SetAction((result, cancel) => Client(result).AskAsync(name, result.GetValue(channel), cancel));
+    return command;
+}
+
+ControlCommandLine Client(ParseResult result) =>
+    new(DataFolder.ControlSocketOf(result.GetValue(data)!), result.GetValue(json), Console.Out, Console.Error);

@@ -85,4 +85,25 @@ public static partial class Log
 
     [LoggerMessage(501, LogLevel.Warning, "The command {Command} failed: {Reason}")]
     public static partial void ControlCommandFailed(ILogger log, string command, string reason);
+
+    [LoggerMessage(510, LogLevel.Information, "IoBufferEdge {Version} runs with {Config} on {DataFolder}: {Channels}")]
+    public static partial void Ready(ILogger log, string version, string config, string dataFolder, string channels);
+
+    [LoggerMessage(511, LogLevel.Information, "Stopping: sources first, then what they received is secured.")]
+    public static partial void Stopping(ILogger log);
+
+    [LoggerMessage(512, LogLevel.Error, "The gateway cannot start: {Reason}")]
+    public static partial void CannotStart(ILogger log, string reason);
+
+    [LoggerMessage(513, LogLevel.Warning, "The configuration is applied in spite of: {Warnings}")]
+    public static partial void ConfigurationWarnings(ILogger log, string warnings);
+
+    [LoggerMessage(514, LogLevel.Information, "Metrics on http://{Address}/metrics")]
+    public static partial void MetricsListening(ILogger log, string address);
+
+    [LoggerMessage(515, LogLevel.Error, "No metrics on {Address}: {Reason}")]
+    public static partial void MetricsNotListening(ILogger log, string address, string reason);
+
+    [LoggerMessage(516, LogLevel.Critical, "The gateway broke down by a fault of its own; started again it goes on where it was.")]
+    public static partial void Broken(ILogger log, Exception exception);
 }

@@ -28,7 +28,8 @@ public sealed class ControlClient : IDisposable
         {
             socket.Dispose();
             if (e is not (SocketException or ArgumentException)) throw;
-            throw new IOException($"No gateway answers at {socketPath} ({e.Message}): does it run, and is --data its data folder?", e);
+            var reason = File.Exists(socketPath) ? e.Message : "there is no such socket";
+            throw new IOException($"No gateway answers at {socketPath} ({reason}): does it run, and is --data its data folder?", e);
         }
     }
 

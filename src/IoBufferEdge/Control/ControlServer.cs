@@ -14,10 +14,13 @@ namespace IoBufferEdge.Control;
 /// <param name="socketPath">Its former file is replaced: whoever holds the data folder's lock owns the name.</param>
 /// <param name="handleAsync">Answers a request; what it throws becomes the error's sentence.</param>
 public sealed class ControlServer(
-    string socketPath, Func<ControlRequest, CancellationToken, ValueTask<ControlResponse>> handleAsync, ILogger log) : IDisposable
+    string socketPath, Func<ControlRequest, CancellationToken, ValueTask<ControlResponse>> handleAsync, TimeProvider time, ILogger log)
+    : IDisposable
 {
     public const int MaxLineBytes = 16 * 1024;
     public const int MaxClients = 16;
+
+    private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromSeconds(1);
 
     private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly List<Task> _clients = [];
@@ -64,13 +67,15 @@ public sealed class ControlServer(
         {
             return await _listener.AcceptAsync(cancel);
         }
-        catch (OperationCanceledException)
+        catch (Exception e) when (e is OperationCanceledException || cancel.IsCancellationRequested)
         {
             return null;
         }
         catch (SocketException e)
         {
+            // Out of file descriptors, most likely: they come back, or not; asking at once again would only burn the processor.
             Log.ControlAcceptFailed(log, e.Message);
+            await Task.Delay(PauseAfterFailure, time, CancellationToken.None);
             return null;
         }
     }

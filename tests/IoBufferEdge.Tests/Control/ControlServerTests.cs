@@ -23,7 +23,7 @@ public sealed class ControlServerTests : IAsyncLifetime
     {
         File.WriteAllText(SocketPath, "stale");
         var commands = new ControlCommands(_gateway, () => ValueTask.FromResult("Nothing changed."));
-        _server = new ControlServer(SocketPath, commands.HandleAsync, NullLogger.Instance);
+        _server = new ControlServer(SocketPath, commands.HandleAsync, TimeProvider.System, NullLogger.Instance);
         _server.Open();
         _serving = _server.RunAsync(_stop.Token);
         return default;
@@ -155,7 +155,7 @@ public sealed class ControlServerTests : IAsyncLifetime
     [Fact]
     public void A_path_too_long_for_a_socket_is_named()
     {
-        using var server = new ControlServer(Path.Combine(_folder, new string('x', 200)), (_, _) => default, NullLogger.Instance);
+        using var server = new ControlServer(Path.Combine(_folder, new string('x', 200)), (_, _) => default, TimeProvider.System, NullLogger.Instance);
         Assert.Contains("cannot be opened", Assert.Throws<IOException>(server.Open).Message, StringComparison.Ordinal);
     }
 
