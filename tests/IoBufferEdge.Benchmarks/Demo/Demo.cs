@@ -96,6 +96,7 @@ public sealed class Demo : IDisposable
         _receiver.Up();
         _gateway.Start();
         _sender = new NumberedSender(_ledger, new SenderOptions { Kind = SenderKind.Bytes, Port = _sourcePort, RatePerS = RatePerS });
+        _clock.Restart();
     }
 
     private void KillGateway()
