@@ -31,11 +31,13 @@ public sealed class Demo : IDisposable
     {
         _receiver = new Receiver(_ledger);
         _gateway = new GatewayProcess(Config.Gateway(Config.Channel(
-            Channel, _sourcePort, _receiver.Port, source: """{"ack":{"type":"bytes","ack_hex":"06"}}""")));
+            Channel, _sourcePort, _receiver.Port,
+            source: """{"ack":{"type":"bytes","ack_hex":"06"}}""",
+            destination: """{"confirm":{"type":"transport","hold_ms":0}}""")));
         _acts =
         [
             (0, $"a device sends {RatePerS:N0} messages a second, the receiver reads them", Begin),
-            (5, "the receiver has died with bytes unread: messages wait in the buffer", () => _receiver.Down(ConnectionEnd.Reset)),
+            (5, "the receiver has died with bytes unread: messages wait in the buffer", KillReceiver),
             (9, "the gateway was killed (kill -9) and started again, the receiver is still away", KillGateway),
             (14, "the receiver is back: what waited comes first, in order", _receiver.Up),
             (19, "the gateway was killed again, in the middle of delivering", KillGateway),
@@ -97,6 +99,14 @@ public sealed class Demo : IDisposable
         _gateway.Start();
         _sender = new NumberedSender(_ledger, new SenderOptions { Kind = SenderKind.Bytes, Port = _sourcePort, RatePerS = RatePerS });
         _clock.Restart();
+    }
+
+    /// <summary>It stops reading for a moment, so that there is something unread when it dies.</summary>
+    private void KillReceiver()
+    {
+        _receiver.Pause();
+        Thread.Sleep(500);
+        _receiver.Down(ConnectionEnd.Reset);
     }
 
     private void KillGateway()
