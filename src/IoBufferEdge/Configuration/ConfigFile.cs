@@ -85,7 +85,7 @@ public static class ConfigFile
         return options;
     }
 
-    /// <summary>Null where a power cut left nothing, zeros, or half a document: a file system may keep a name and lose what it names.</summary>
+    /// <summary>Null where a power cut left nothing, zeros, or half a document.</summary>
     private static byte[]? ReadWhole(string path)
     {
         if (!File.Exists(path)) return null;

@@ -27,6 +27,7 @@ internal static class ConfigValidator
         if (config.Channels.Count == 0 && problems.IsReadable("channels")) problems.Warn("channels", "is empty: nothing will be forwarded");
         CheckIds(config, problems);
         CheckHttp(config, problems);
+        CheckRemoteSources(config, problems);
         CheckMqtt(config.Mqtt, problems);
         ListenerClashes.Check(config, problems);
         CheckSerialPorts(config, problems);
@@ -147,6 +148,22 @@ internal static class ConfigValidator
         TlsFiles.Check(http.Tls, server: true, "http.tls", problems);
     }
 
+    /// <summary>Their address is <c>http.listen</c>.</summary>
+    private static void CheckRemoteSources(GatewayConfig config, ConfigProblems problems)
+    {
+        if (!problems.IsReadable("http")) return;
+        for (var i = 0; i < config.Channels.Count; i++)
+        {
+            var source = config.Channels[i].Source;
+            if (source.Type != EndpointType.RemoteIcombuffer) continue;
+            if (config.Http?.Listen is not { } listen)
+                problems.Error($"channels[{i}].source", "is reached at http.listen, which is missing");
+            else if (source.Auth is not null && !config.Http.Tls.Enabled && NetworkAddress.ParseEndPoint(listen) is { } address
+                && !IPAddress.IsLoopback(address.Address))
+                problems.Warn($"channels[{i}].source.auth", "goes over the network in the clear: give http a tls, or listen on loopback");
+        }
+    }
+
     private static void CheckListenAddress(string? text, string at, ConfigProblems problems)
     {
         if (text is not null && NetworkAddress.ParseEndPoint(text) is null)
@@ -182,7 +199,7 @@ internal static class ConfigValidator
             {
                 if (user.IsSource == isSource)
                     problems.Error($"{at}.port", $"is already used by {user.Path}: a port is one source and one destination at most");
-                else if (LineSettings(user.Endpoint) != LineSettings(endpoint))
+                else if (!LineSettings(user.Endpoint).Equals(LineSettings(endpoint)))
                     problems.Error(at, $"has other line settings than {user.Path} on the same port: make them equal");
             }
 

@@ -149,7 +149,7 @@ internal static class EndpointKeys
             .Key("host", "The peer's name or address.", Text("the peer's name or address"), (e, v) => e with { Host = v }, true, TcpClient)
             .Key("host", "Source: the address to listen on. Destination: the peer's name or address.", Text("a name or an address"),
                 (e, v) => e with { Host = v }, true, ["udp"])
-            .Key("port", "The port.", Integer(1, 65_535), (e, v) => e with { Port = v }, true, Network)
+            .Key("port", "The port's number.", Integer(1, 65_535), (e, v) => e with { Port = v }, true, Network)
             .Key("port", "The serial device, /dev/ttyUSB0 or better /dev/serial/by-id/…, or a port's name on the board.",
                 Text("the name of a serial port"),
                 (e, v) => e with { SerialPort = v }, true, Serial)

@@ -24,7 +24,7 @@ public sealed class ConfigReadingTests
     [Fact]
     public void Text_that_is_not_UTF_8_is_refused() =>
         Assert.Equal("error: line 1, column 3: the text is not valid UTF-8: save the file as UTF-8",
-            Assert.Single(ConfigFile.Parse("{\"\xFF\"}"u8.ToArray().Select(b => b == 0xC3 ? (byte)0xFF : b).ToArray(), null).Problems).ToString());
+            Assert.Single(ConfigFile.Parse([(byte)'{', (byte)'"', 0xFF, (byte)'"', (byte)'}'], null).Problems).ToString());
 
     [Fact]
     public void A_byte_order_mark_is_no_part_of_the_document() => Assert.Empty(Problems("\uFEFF" + Of(Channel())));
@@ -47,7 +47,8 @@ public sealed class ConfigReadingTests
     [InlineData("\"tls\":true", "error: channels[0].source.tls: must be an object with the key enabled, but is true")]
     [InlineData("\"tls\":{\"enabled\":false,\"ca\":\"\"}", "error: channels[0].source.tls.ca: must be the name of a file, but is \"\"")]
     [InlineData("\"allow\":\"10.0.0.1\"", "error: channels[0].source.allow: must be a list of addresses and networks, but is \"10.0.0.1\"")]
-    [InlineData("\"allow\":[\"10.0.0.1\",7]", "error: channels[0].source.allow[1]: must be an address or a network, 192.0.2.0/24, but is 7")]
+    [InlineData("\"allow\":[\"10.0.0.1\",7]",
+        "error: channels[0].source.allow[1]: must be an address or a network, 192.0.2.0/24, but is 7")]
     [InlineData("\"on_oversize\":\"spilt\"",
         "error: channels[0].source.on_oversize: must be one of \"split\", \"reject\", but is \"spilt\"; did you mean \"split\"?")]
     [InlineData("\"type\":\"tpc_server\"",
@@ -63,7 +64,8 @@ public sealed class ConfigReadingTests
     [InlineData("\"framing\":{\"type\":\"fixed\",\"bytes\":0}",
         "error: channels[0].source.framing.bytes: must be a whole number from 1 to 16777216, but is 0")]
     [InlineData("\"framing\":{\"type\":\"fixed\",\"bytes\":4,\"strip\":true}",
-        "error: channels[0].source.framing.strip: does not belong to type fixed; it belongs to line, delimiter, stx_etx, mllp, length_prefix")]
+        "error: channels[0].source.framing.strip: does not belong to type fixed; "
+        + "it belongs to line, delimiter, stx_etx, mllp, length_prefix")]
     public void A_source_key_that_is_wrong_is_named_with_what_is_right(string keys, string problem) =>
         Assert.Equal([problem], Problems(Of(Channel(With(TcpSource, keys)))));
 
@@ -71,8 +73,10 @@ public sealed class ConfigReadingTests
     [InlineData("\"max_message_bytes\":5", "error: channels[0].destination.max_message_bytes: belongs into the source")]
     [InlineData("\"framing\":{\"type\":\"line\",\"strip\":true}",
         "error: channels[0].destination.framing.strip: belongs into the source's framing",
-        "error: channels[0].destination.framing: is added to what the source's framing leaves in place: set strip: true in the source's framing")]
-    [InlineData("\"max_messages_per_s\":-1", "error: channels[0].destination.max_messages_per_s: must be a number from 0 to 1000000, but is -1")]
+        "error: channels[0].destination.framing: is added to what the source's framing leaves in place: "
+        + "set strip: true in the source's framing")]
+    [InlineData("\"max_messages_per_s\":-1",
+        "error: channels[0].destination.max_messages_per_s: must be a number from 0 to 1000000, but is -1")]
     [InlineData("\"confirm\":{\"type\":\"bytes\",\"hold_ms\":1}",
         "error: channels[0].destination.confirm.hold_ms: does not belong to type bytes; it belongs to transport",
         "error: channels[0].destination.confirm.ack_hex: is missing: must be 1 to 64 bytes in hex, two digits each")]
@@ -93,7 +97,8 @@ public sealed class ConfigReadingTests
     {
         var shown = id.Length <= 60 ? id : id[..59] + "…";
         Assert.Equal(
-            [$"error: channels[0].id: must be 1 to 64 of the characters a-z, 0-9, _ and -, beginning with a letter or digit, but is \"{shown}\""],
+            ["error: channels[0].id: must be 1 to 64 of the characters a-z, 0-9, _ and -, beginning with a letter or digit, "
+                + $"but is \"{shown}\""],
             Problems(Of(Channel(id: id))));
     }
 
@@ -135,14 +140,16 @@ public sealed class ConfigReadingTests
             { "$schema": "iobuffer.schema.json", "schema_version": 1,
               "device": { "id": "gw-1" },
               "http": { "metrics_listen": "127.0.0.1:9000" },
-              "buffer": { "device_max_bytes": 2000000, "max_syncs_per_s": 7, "memory_bytes": 4000000, "max_delay_ms": 33, "max_bytes": 1000000 },
+              "buffer": { "device_max_bytes": 2000000, "max_syncs_per_s": 7, "memory_bytes": 4000000,
+                "max_delay_ms": 33, "max_bytes": 1000000 },
               "channels": [ {
                 "id": "one", "name": "Erster", "enabled": false,
                 "source": { "type": "tcp_server", "host": "0.0.0.0", "port": 7e3, "bind": "eth0", "allow": ["192.0.2.0/24", "::1"],
                   "framing": { "type": "length_prefix", "bytes": 2, "endian": "little", "strip": true }, "max_message_bytes": 60000,
                   "on_oversize": "reject", "ack": { "type": "bytes", "ack_hex": "06", "nak_hex": "15" },
                   "max_clients": 3, "recv_buffer_bytes": 8192 },
-                "buffer": { "max_delay_ms": 44, "offline_delay_ms": 55, "commit_bytes": 5000, "max_unsecured_bytes": 6000, "delivery": "durable_first" },
+                "buffer": { "max_delay_ms": 44, "offline_delay_ms": 55, "commit_bytes": 5000, "max_unsecured_bytes": 6000,
+                  "delivery": "durable_first" },
                 "destination": { "type": "tcp_server", "host": "::", "port": 8000, "client_policy": "takeover", "allow": ["10.0.0.1"],
                   "framing": { "type": "stx_etx", "start_hex": "02", "end_hex": "03" }, "max_messages_per_s": 2.5,
                   "confirm": { "type": "bytes", "ack_hex": "0606", "nak_hex": "15", "timeout_ms": 77 },
@@ -177,7 +184,8 @@ public sealed class ConfigReadingTests
         Assert.Equal(expected, Assert.Single(result.Config!.Channels));
         Assert.Equal(new()
         {
-            DeviceMaxBytes = 2_000_000, MaxSyncsPerS = 7, MemoryBytes = 4_000_000, Defaults = new() { MaxDelayMs = 33, MaxBytes = 1_000_000 },
+            DeviceMaxBytes = 2_000_000, MaxSyncsPerS = 7, MemoryBytes = 4_000_000,
+            Defaults = new() { MaxDelayMs = 33, MaxBytes = 1_000_000 },
         }, result.Config.Buffer);
         Assert.Equal("gw-1", result.Config.Device.Id);
         Assert.Equal("127.0.0.1:9000", result.Config.Http!.MetricsListen);
@@ -191,7 +199,8 @@ public sealed class ConfigReadingTests
             """
             { "type": "serial", "port": "/dev/ttyUSB0", "baud_rate": 115200, "data_bits": 7, "parity": "Even", "stop_bits": 1.5,
               "flow_control": "RTS/CTS", "framing": { "type": "idle_gap", "gap_ms": 2.5 }, "low_latency": false,
-              "rs485": { "mode": "gpio", "de": { "chip": "gpiochip0", "line": 4, "active_low": true }, "pre_delay_us": 10, "guard_bits": 1.5 },
+              "rs485": { "mode": "gpio", "de": { "chip": "gpiochip0", "line": 4, "active_low": true },
+                "pre_delay_us": 10, "guard_bits": 1.5 },
               "poll": [ { "request_hex": "010300000002", "crc": "modbus", "interval_ms": 1000, "response_timeout_ms": 100 } ] }
             """,
             """
