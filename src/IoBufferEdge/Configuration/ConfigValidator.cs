@@ -41,12 +41,20 @@ internal static class ConfigValidator
         IsDatagram(channel)
             ? channel with
             {
-                Source = channel.Source with { MaxMessageBytes = Math.Min(channel.Source.MaxMessageBytes, ChannelRules.DatagramMaxBytes) },
+                Source = channel.Source with { MaxMessageBytes = Math.Min(channel.Source.MaxMessageBytes, DatagramRoom(channel)) },
             }
             : channel;
 
     private static bool IsDatagram(ChannelConfig channel) =>
         channel.Source.Type == EndpointType.Udp || channel.Destination.Type == EndpointType.Udp;
+
+    /// <summary>The longest message that fits a datagram, with what the destination's framing adds.</summary>
+    private static int DatagramRoom(ChannelConfig channel)
+    {
+        var destination = channel.Destination;
+        var added = destination.Type == EndpointType.Udp ? EndpointValidator.EnvelopeBytes(destination.EffectiveFraming) : 0;
+        return ChannelRules.DatagramMaxBytes - added;
+    }
 
     private static void CheckIds(GatewayConfig config, ConfigProblems problems)
     {
@@ -103,9 +111,10 @@ internal static class ConfigValidator
         var bytes = channel.Source.MaxMessageBytes;
         if (IsDatagram(channel))
         {
-            if (problems.IsGiven(key) && bytes > ChannelRules.DatagramMaxBytes)
-                problems.Error(key, $"must be at most {ChannelRules.DatagramMaxBytes}, what a UDP datagram can carry, but is {bytes}");
-            bytes = Math.Min(bytes, ChannelRules.DatagramMaxBytes);
+            var room = DatagramRoom(channel);
+            if (problems.IsGiven(key) && bytes > room)
+                problems.Error(key, $"must be at most {room}, what a UDP datagram can carry, but is {bytes}");
+            bytes = Math.Min(bytes, room);
         }
 
         var outer = channel.Destination.EffectiveFraming;

@@ -30,7 +30,8 @@ internal static class EndpointValidator
         if (max <= envelope) problems.Error(key, $"must be more than the framing's own {envelope} bytes, but is {max}");
     }
 
-    private static int EnvelopeBytes(FramingConfig framing) => framing.Type switch
+    /// <summary>What the framing puts around a message.</summary>
+    public static int EnvelopeBytes(FramingConfig framing) => framing.Type switch
     {
         FramingType.Line => 1,
         FramingType.Delimiter => HexBytes(framing.DelimiterHex),

@@ -121,6 +121,9 @@ public sealed class ConfigValidatorTests
         Assert.Equal(["error: channels[0].source.max_message_bytes: must be at most 65507, what a UDP datagram can carry, but is 65508"],
             Problems(Of(Channel(With(TcpSource, "\"max_message_bytes\":65508"), UdpDestination))));
         Assert.Equal(65_507, Parse(Of(Channel(TcpSource, UdpDestination))).Config!.Channels[0].Source.MaxMessageBytes);
+        var stripped = With(TcpSource, """ "framing":{"type":"line","strip":true} """);
+        var framed = Channel(stripped, With(UdpDestination, """ "framing":{"type":"mllp"} """));
+        Assert.Equal(65_504, Parse(Of(framed)).Config!.Channels[0].Source.MaxMessageBytes);
         Assert.Equal(1 << 20, Parse(Of(Channel())).Config!.Channels[0].Source.MaxMessageBytes);
     }
 
