@@ -42,6 +42,8 @@ public sealed partial class ChannelBuffer
     private long _rateWindowMessages;
     private long _deliveredLastSecond;
 
+    private long ResendBytesWithinShare => Math.Min(_settings.ResendBytes ?? 0, _memory.ShareBytes / 2);
+
     private long KeepFromBytes => _newestDeliveredAtBytes - _resendBytes;
 
     /// <summary>A new link begins: delivery falls back to what must be repeated, or to the cursor.</summary>
@@ -52,6 +54,7 @@ public sealed partial class ChannelBuffer
             _maxInFlightMessages = maxInFlightMessages;
             _handedOut = _linkConfirmed = _repeat.Count > 0 ? Math.Min(_repeat.First - 1, _cursor) : _cursor;
             _linkFirst = _handedOut + 1;
+            _resendBytes = ResendBytesWithinShare;
             _linkUp = _taking = true;
             _holdUntilUs = 0;
             _lastAdvanceUs = _clock.NowUs;
@@ -186,14 +189,8 @@ public sealed partial class ChannelBuffer
     public long WindowFor(long outstandingBytes)
     {
         // Short of memory the window shrinks first; less is kept only once what is outstanding fits the smaller bound.
-        var share = _memory.ShareBytes;
-        if (_settings.ResendBytes is { } configured)
-        {
-            var target = Math.Min(configured, share / 2);
-            if (outstandingBytes <= target) Volatile.Write(ref _resendBytes, target);
-        }
-
-        return Math.Min(_settings.WindowBytes, share / 4);
+        if (outstandingBytes <= ResendBytesWithinShare) Volatile.Write(ref _resendBytes, ResendBytesWithinShare);
+        return Math.Min(_settings.WindowBytes, _memory.ShareBytes / 4);
     }
 
     private bool TryTake(out DeliveryRun run, out long missing, out TimeSpan wait)

@@ -100,7 +100,7 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         _cursorTotals += skipped;
         _syncedCursor = _committedCursor = _handedOut = _linkConfirmed = _highestHandedOut = _cursor;
         _newestDeliveredAtBytes = _cursorTotals.Bytes;
-        _resendBytes = settings.ResendBytes ?? 0;
+        _resendBytes = ResendBytesWithinShare;
         _lastReceivedUs = _oldestReceivedUs = clock.NowUs;
 
         // After a crash: received := delivered + buffered + parked + discarded (rule 11).
@@ -140,7 +140,6 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         lock (_sync)
         {
             _settings = settings;
-            _resendBytes = settings.ResendBytes ?? 0;
             WakeRoomWaiters();
         }
 
