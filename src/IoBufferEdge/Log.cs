@@ -27,6 +27,9 @@ public static partial class Log
     [LoggerMessage(Level = LogLevel.Warning, Message = "Channel {Channel}: the source cannot receive: {Reason}")]
     public static partial void SourceFailed(ILogger logger, string channel, string reason);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The changed TLS files are not used, the former ones stay: {Reason}")]
+    public static partial void TlsFilesUnusable(ILogger logger, string reason);
+
     [LoggerMessage(100, LogLevel.Information, "Gateway started: {Channels} channels, life {Life:x16}, store generation {Generation:x16}.")]
     public static partial void GatewayStarted(ILogger log, int channels, long life, long generation);
 

@@ -53,7 +53,7 @@ public sealed class MemorySink(TimeProvider time) : IMessageSink
     /// <summary>Every wait fails from now on.</summary>
     public void GiveUp() => Change(() => _gaveUp = true);
 
-    /// <summary>Completes when <paramref name="condition"/> holds.</summary>
+    /// <summary>Completes when <paramref name="condition"/> holds: looked at whenever the sink changes.</summary>
     /// <exception cref="TimeoutException">It did not within 20 s.</exception>
     public async Task UntilAsync(Func<MemorySink, bool> condition)
     {

@@ -110,7 +110,9 @@ internal sealed class TcpReceiver : IDisposable
         }
 
         await AppendFramesAsync(endOfInput: true);
-        return "the peer has closed it";
+        return _connection is TlsConnection { EndedWithoutCloseNotify: true }
+            ? "the peer has closed it without TLS close_notify"
+            : "the peer has closed it";
     }
 
     private async ValueTask<int> ReadAsync(CancellationToken stop)

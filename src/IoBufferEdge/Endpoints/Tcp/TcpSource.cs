@@ -10,6 +10,7 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// </summary>
 public sealed class TcpSource : ISource
 {
+    private static readonly TimeSpan HandshakeLimit = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan AcceptRetryDelay = TimeSpan.FromMilliseconds(200);
 
     private readonly string _channelId;
@@ -19,6 +20,7 @@ public sealed class TcpSource : ISource
     private readonly SourceAck? _ack;
     private readonly TcpSourceCounters _counters = new();
     private IListener? _listener;
+    private TlsContext? _tls;
     private int _clients;
     private volatile EndpointState _state = EndpointState.Closed;
     private volatile string? _detail;
@@ -28,7 +30,6 @@ public sealed class TcpSource : ISource
     {
         (_channelId, _config, _context) = (channel.Id, channel.Source, context);
         _allow = new AllowList(_config.Allow);
-        if (_config.Tls.Enabled) throw new EndpointException($"Channel {channel.Id}: tls is not available on a source in this version.");
         _ack = _config.Ack is { } ack ? new SourceAck(ack, context.Time) : null;
     }
 
@@ -50,6 +51,7 @@ public sealed class TcpSource : ISource
 
     public ValueTask OpenAsync()
     {
+        if (_config.Tls.Enabled) _tls = TlsContext.Load(_config.Tls, _context.Log);
         if (IsServer)
         {
             _listener = _context.Network.Listen(_config.Host ?? "*", _config.Port, Tuning);
@@ -173,16 +175,22 @@ public sealed class TcpSource : ISource
         _counters.Connections.Add();
         _detail = peer;
         Log.SourceConnected(_context.Log, _channelId, peer);
+        using (connection)
         try
         {
-            using (connection)
-            using (var receiver = new TcpReceiver(connection, sink, _config, _ack, _counters, _context))
-            {
-                var reason = await receiver.RunAsync(ending.Token);
-                Log.SourceDisconnected(_context.Log, _channelId, peer, reason);
-                _detail = $"{peer}: {reason}";
-                return receiver.HasReceived;
-            }
+            using var secured = await SecureAsync(connection, ending.Token);
+            using var receiver = new TcpReceiver(secured, sink, _config, _ack, _counters, _context);
+            var reason = await receiver.RunAsync(ending.Token);
+            Log.SourceDisconnected(_context.Log, _channelId, peer, reason);
+            _detail = $"{peer}: {reason}";
+            return receiver.HasReceived;
+        }
+        catch (EndpointException e)
+        {
+            _counters.FailedHandshakes.Add();
+            Log.SourceFailed(_context.Log, _channelId, e.Message);
+            _detail = e.Message;
+            return false;
         }
         catch (OperationCanceledException)
         {
@@ -197,6 +205,25 @@ public sealed class TcpSource : ISource
         finally
         {
             Interlocked.Decrement(ref _clients);
+        }
+    }
+
+    /// <summary>The connection itself, or TLS over it.</summary>
+    /// <exception cref="EndpointException">The handshake failed or took too long.</exception>
+    private async ValueTask<IConnection> SecureAsync(IConnection connection, CancellationToken stop)
+    {
+        if (_tls is null) return connection;
+        using var limit = new CancellationTokenSource(HandshakeLimit, _context.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, limit.Token);
+        try
+        {
+            return IsServer
+                ? await TlsConnection.ServerAsync(connection, _tls, either.Token)
+                : await TlsConnection.ClientAsync(connection, _tls, _config.Host!, either.Token);
+        }
+        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+        {
+            throw new EndpointException($"TLS with {connection.Remote} failed: no handshake within {HandshakeLimit.TotalSeconds} s.");
         }
     }
 }
