@@ -15,14 +15,14 @@ public static partial class Log
     [LoggerMessage(Level = LogLevel.Information, Message = "Channel {Channel}: the source listens on {Address}")]
     public static partial void SourceListening(ILogger logger, string channel, string address);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Channel {Channel}: the source is connected with {Peer}")]
+    [LoggerMessage(Level = LogLevel.Debug, Message = "Channel {Channel}: the source is connected with {Peer}")]
     public static partial void SourceConnected(ILogger logger, string channel, string peer);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Channel {Channel}: the source's connection with {Peer} has ended: {Reason}")]
+    [LoggerMessage(Level = LogLevel.Debug, Message = "Channel {Channel}: the source's connection with {Peer} has ended: {Reason}")]
     public static partial void SourceDisconnected(ILogger logger, string channel, string peer, string reason);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Channel {Channel}: the source refused {Peer}: {Reason}")]
-    public static partial void SourceRefused(ILogger logger, string channel, string peer, string reason);
+    public static partial void SourceRefused(ILogger logger, string channel, System.Net.IPAddress peer, string reason);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Channel {Channel}: the source cannot receive: {Reason}")]
     public static partial void SourceFailed(ILogger logger, string channel, string reason);

@@ -1,5 +1,6 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
+using IoBufferEdge.Endpoints.Framing;
 using IoBufferEdge.Endpoints.Tcp;
 using IoBufferEdge.Endpoints.Udp;
 using Microsoft.Extensions.Logging;
@@ -27,6 +28,19 @@ public static class EndpointFactory
         EndpointType.Udp => new UdpDestination(channel, context),
         _ => throw NotAvailable(channel, "destination", channel.Destination.Type),
     };
+
+    /// <exception cref="EndpointException">The framing lacks a value, or makes no sense on this endpoint.</exception>
+    internal static FrameDecoder CreateDecoder(string channelId, SourceConfig source)
+    {
+        try
+        {
+            return FrameDecoder.Create(source.EffectiveFraming, source.MaxMessageBytes, source.OnOversize);
+        }
+        catch (ArgumentException e)
+        {
+            throw new EndpointException($"Channel {channelId}: {e.Message}", e);
+        }
+    }
 
     private static EndpointException NotAvailable(ChannelConfig channel, string side, EndpointType type)
     {

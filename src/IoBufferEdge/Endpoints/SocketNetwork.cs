@@ -139,14 +139,14 @@ public sealed class SocketNetwork(TimeProvider time, ILogger log) : INetwork
     /// <summary>The sending side's local end: an address, an interface, or whatever the kernel routes by.</summary>
     private static void BindLocal(Socket socket, string? bind, int port)
     {
-        var any = socket.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any;
-        if (IsInterface(bind)) BindToInterface(socket, bind!);
-        else if (!string.IsNullOrEmpty(bind)) any = IPAddress.Parse(bind);
-        if (port != 0 || !any.Equals(IPAddress.Any) && !any.Equals(IPAddress.IPv6Any)) socket.Bind(new IPEndPoint(any, port));
+        var local = socket.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any;
+        if (IPAddress.TryParse(bind, out var address)) local = address;
+        else if (!string.IsNullOrEmpty(bind)) BindToInterface(socket, bind);
+        if (port != 0 || address is not null) socket.Bind(new IPEndPoint(local, port));
     }
 
     private static bool IsInterface(string? bind) => !string.IsNullOrEmpty(bind) && bind != "*" && !IPAddress.TryParse(bind, out _) &&
-        System.IO.Directory.Exists($"/sys/class/net/{bind}");
+        Directory.Exists($"/sys/class/net/{bind}");
 
     private static void BindToInterface(Socket socket, string name)
     {

@@ -28,7 +28,7 @@ internal sealed class ChunkDecoder(int maxBytes, bool datagrams, bool split) : F
         {
             if (!split) return Oversize(bytes.Length);
             _cut = true;
-            return Frame(maxBytes, 0, maxBytes, split: true);
+            return Frame(maxBytes, 0, maxBytes, split: true, moreFollows: true);
         }
 
         var later = _cut;

@@ -39,7 +39,7 @@ internal sealed class CountedDecoder(int prefixBytes, bool bigEndian, int fixedB
         {
             if (bytes.Length - from < maxBytes) return endOfInput ? Rest(bytes, split: true) : NeedMore(0);
             _pieceBytesLeft = stored - maxBytes;
-            return Frame(from + maxBytes, from, maxBytes, split: true);
+            return Frame(from + maxBytes, from, maxBytes, split: true, moreFollows: true);
         }
 
         var consumed = (int)Math.Min(prefixBytes + payloadBytes, bytes.Length);
@@ -53,7 +53,7 @@ internal sealed class CountedDecoder(int prefixBytes, bool bigEndian, int fixedB
         if (bytes.Length >= length)
         {
             _pieceBytesLeft -= length;
-            return Frame(length, 0, length, split: true);
+            return Frame(length, 0, length, split: true, moreFollows: _pieceBytesLeft > 0);
         }
 
         if (!endOfInput || bytes.IsEmpty) return NeedMore(0);

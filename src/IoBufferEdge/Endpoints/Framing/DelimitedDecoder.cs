@@ -110,7 +110,7 @@ internal sealed class DelimitedDecoder : FrameDecoder
         _searched = Math.Max(0, _searched - from - length);
         _headBytes = 0;
         _cut = true;
-        return Frame(from + length, from, length, split: true);
+        return Frame(from + length, from, length, split: true, moreFollows: true);
     }
 
     private FrameResult Drop(int consumed, bool done)

@@ -20,7 +20,9 @@ public enum FrameStatus
 /// <param name="Start">With <see cref="FrameStatus.Frame"/>: where the bytes to store begin within the span.</param>
 /// <param name="Length">With <see cref="FrameStatus.Frame"/>: how many they are; 0 for an empty frame that was stripped.</param>
 /// <param name="Flags">With <see cref="FrameStatus.Frame"/>: partial, split.</param>
-public readonly record struct FrameResult(FrameStatus Status, int Consumed, int Start, int Length, MessageFlags Flags);
+/// <param name="MoreFollows">With <see cref="FrameStatus.Frame"/>: a piece of a frame, and not its last.</param>
+public readonly record struct FrameResult(
+    FrameStatus Status, int Consumed, int Start, int Length, MessageFlags Flags, bool MoreFollows = false);
 
 /// <summary>
 /// Finds frames in a byte stream. The caller keeps the bytes: it offers all that it has not dropped yet, drops
@@ -76,9 +78,10 @@ public abstract class FrameDecoder
 
     private protected static FrameResult Oversize(int consumed) => new(FrameStatus.Oversize, consumed, 0, 0, MessageFlags.None);
 
-    private protected static FrameResult Frame(int consumed, int start, int length, bool split, bool partial = false) =>
+    private protected static FrameResult Frame(
+        int consumed, int start, int length, bool split, bool partial = false, bool moreFollows = false) =>
         new(FrameStatus.Frame, consumed, start, length,
-            (split ? MessageFlags.Split : MessageFlags.None) | (partial ? MessageFlags.Partial : MessageFlags.None));
+            (split ? MessageFlags.Split : MessageFlags.None) | (partial ? MessageFlags.Partial : MessageFlags.None), moreFollows);
 }
 
 /// <summary>The byte sequences that a <see cref="FramingConfig"/> stands for; shared by decoder and encoder.</summary>

@@ -8,6 +8,7 @@ internal sealed class AckSender : IDisposable
 {
     private const int RingBytes = 16 * 1024;
     private const int EntriesMax = 1024;
+    private const string PeerDoesNotRead = "the peer does not read its acknowledgements";
     private static readonly TimeSpan StallLimit = TimeSpan.FromSeconds(3);
 
     private readonly Lock _lock = new();
@@ -25,6 +26,7 @@ internal sealed class AckSender : IDisposable
     private bool _completed;
     private long _bytesSent;
     private volatile bool _sending;
+    private volatile Exception? _failure;
 
     public AckSender(IConnection connection, IMessageSink sink, TimeProvider time)
     {
@@ -52,13 +54,23 @@ internal sealed class AckSender : IDisposable
     /// <summary>Makes what was added known to the sending loop. Once per read, and before waiting.</summary>
     public void Flush() => _added.Set();
 
-    /// <summary>Completes when some have been sent.</summary>
-    /// <exception cref="OperationCanceledException">The connection is broken.</exception>
-    public async ValueTask WaitForRoomAsync()
+    /// <summary>
+    /// Completes when some have been sent. A peer that stops reading its acknowledgements holds up itself only; after
+    /// <paramref name="stop"/> it is given up when it has taken none for 3 s.
+    /// </summary>
+    /// <exception cref="IOException">The connection is broken, or given up.</exception>
+    /// <exception cref="OperationCanceledException">The channel gave up.</exception>
+    public async ValueTask WaitForRoomAsync(CancellationToken stop)
     {
-        _cancel.Token.ThrowIfCancellationRequested();
-        await _sent.WaitAsync();
-        _cancel.Token.ThrowIfCancellationRequested();
+        var before = -1L;
+        while (_failure is null)
+        {
+            if (await _sent.WaitAsync(StallLimit)) break;
+            if (stop.IsCancellationRequested && IsStalledSince(before)) throw new IOException(PeerDoesNotRead);
+            before = Interlocked.Read(ref _bytesSent);
+        }
+
+        if (_failure is { } failure) throw failure is IOException ? new IOException(failure.Message, failure) : failure;
     }
 
     /// <summary>Runs until <see cref="CompleteAsync"/> and the last one is sent.</summary>
@@ -75,17 +87,20 @@ internal sealed class AckSender : IDisposable
                 _sent.Set();
             }
         }
-        finally
+        catch (Exception e)
         {
-            _cancel.Cancel();
+            _failure = e;
             _sent.Set();
+            throw;
         }
     }
 
     /// <summary>
     /// No more will be added: waits until <paramref name="running"/>, the task of <see cref="RunAsync"/>, has sent all. The securing of
-    /// messages takes as long as it takes; a peer that stops reading its acknowledgements is given up after 3 s.
+    /// messages takes as long as it takes; a peer that takes none of its acknowledgements for 3 s is given up.
     /// </summary>
+    /// <exception cref="IOException">The connection is broken, or given up.</exception>
+    /// <exception cref="OperationCanceledException">The channel gave up.</exception>
     public async Task CompleteAsync(Task running)
     {
         lock (_lock) _completed = true;
@@ -93,7 +108,7 @@ internal sealed class AckSender : IDisposable
         var before = -1L;
         while (await Task.WhenAny(running, Task.Delay(StallLimit, _time)) != running)
         {
-            if (_sending && before == Interlocked.Read(ref _bytesSent)) Cancel();
+            if (IsStalledSince(before)) throw new IOException(PeerDoesNotRead);
             before = Interlocked.Read(ref _bytesSent);
         }
 
@@ -150,6 +165,8 @@ internal sealed class AckSender : IDisposable
             return _batch.AsMemory(0, bytes);
         }
     }
+
+    private bool IsStalledSince(long bytesSent) => _sending && Interlocked.Read(ref _bytesSent) == bytesSent;
 
     private async ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
     {

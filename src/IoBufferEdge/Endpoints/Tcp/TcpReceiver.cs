@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints.Framing;
@@ -44,6 +45,9 @@ internal sealed class TcpReceiver : IDisposable
     private readonly ReceiveBuffer _buffer;
     private readonly SourceAck? _ack;
     private readonly AckSender? _acks;
+
+    /// <summary>The answer to the frame whose pieces are coming in, made from its first piece.</summary>
+    private ReadOnlyMemory<byte>? _ackOfPieces;
 
     public TcpReceiver(
         IConnection connection, IMessageSink sink, SourceConfig config, SourceAck? ack, TcpSourceCounters counters, EndpointContext context)
@@ -94,27 +98,28 @@ internal sealed class TcpReceiver : IDisposable
             {
                 HasReceived = true;
                 _buffer.Filled(read);
-                await AppendFramesAsync(endOfInput: false);
+                await AppendFramesAsync(endOfInput: false, stop);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
             await ReadOutAsync(stop);
-            await AppendFramesAsync(endOfInput: true);
+            await AppendFramesAsync(endOfInput: true, stop);
             return "the channel stops";
         }
         catch (IOException)
         {
-            await AppendFramesAsync(endOfInput: true);
+            await AppendFramesAsync(endOfInput: true, stop);
             throw;
         }
 
-        await AppendFramesAsync(endOfInput: true);
+        await AppendFramesAsync(endOfInput: true, stop);
         return _connection is TlsConnection { EndedWithoutCloseNotify: true }
             ? "the peer has closed it without TLS close_notify"
             : "the peer has closed it";
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> ReadAsync(CancellationToken stop)
     {
         await _buffer.MakeRoomAsync(stop);
@@ -132,11 +137,11 @@ internal sealed class TcpReceiver : IDisposable
             if (read <= 0) return;
             left -= read;
             _buffer.Filled(read);
-            await AppendFramesAsync(endOfInput: false);
+            await AppendFramesAsync(endOfInput: false, stop);
         }
     }
 
-    private async ValueTask AppendFramesAsync(bool endOfInput)
+    private async ValueTask AppendFramesAsync(bool endOfInput, CancellationToken stop)
     {
         while (true)
         {
@@ -148,15 +153,15 @@ internal sealed class TcpReceiver : IDisposable
                 break;
             }
 
-            if (frame.Status == FrameStatus.Oversize) await RefuseAsync();
-            else await AppendAsync(frame);
+            if (frame.Status == FrameStatus.Oversize) await RefuseAsync(stop);
+            else await AppendAsync(frame, stop);
             _buffer.Consume(frame.Consumed);
         }
 
         Publish();
     }
 
-    private async ValueTask AppendAsync(FrameResult frame)
+    private async ValueTask AppendAsync(FrameResult frame, CancellationToken stop)
     {
         long sequence;
         while (!_sink.TryAppend(_buffer.Bytes.Slice(frame.Start, frame.Length), frame.Flags, out sequence))
@@ -166,24 +171,32 @@ internal sealed class TcpReceiver : IDisposable
         }
 
         if ((frame.Flags & MessageFlags.Partial) != MessageFlags.None) _counters.Partial.Add();
-        else if (_ack is not null) await AcknowledgeAsync(sequence, _ack.For(_buffer.Bytes.Slice(frame.Start, frame.Length)), _counters.Acks);
+        else if (_ack is not null) await AcknowledgeFrameAsync(_ack, frame, sequence, stop);
+    }
+
+    /// <summary>A frame that was cut is answered once, when its last piece is secured.</summary>
+    private async ValueTask AcknowledgeFrameAsync(SourceAck ack, FrameResult frame, long sequence, CancellationToken stop)
+    {
+        var answer = _ackOfPieces ?? ack.For(_buffer.Bytes.Slice(frame.Start, frame.Length));
+        _ackOfPieces = frame.MoreFollows ? answer : null;
+        if (!frame.MoreFollows) await AcknowledgeAsync(sequence, answer, _counters.Acks, stop);
     }
 
     /// <summary>A frame longer than allowed was dropped: the sender is told, by its nak or by the end of the connection.</summary>
-    private async ValueTask RefuseAsync()
+    private async ValueTask RefuseAsync(CancellationToken stop)
     {
         _counters.Oversize.Add();
         if (_ack?.Nak is not { } nak)
             throw new OversizeException($"a message was longer than max_message_bytes ({_config.MaxMessageBytes})");
-        await AcknowledgeAsync(0, nak, _counters.Naks);
+        await AcknowledgeAsync(0, nak, _counters.Naks, stop);
     }
 
-    private async ValueTask AcknowledgeAsync(long sequence, ReadOnlyMemory<byte> bytes, EventCounter counter)
+    private async ValueTask AcknowledgeAsync(long sequence, ReadOnlyMemory<byte> bytes, EventCounter counter, CancellationToken stop)
     {
         while (!_acks!.TryAdd(sequence, bytes.Span))
         {
             Publish();
-            await _acks.WaitForRoomAsync();
+            await _acks.WaitForRoomAsync(stop);
         }
 
         counter.Add();

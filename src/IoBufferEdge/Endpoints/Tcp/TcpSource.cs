@@ -1,3 +1,4 @@
+using System.Net;
 using IoBufferEdge.Channels;
 using IoBufferEdge.Configuration;
 
@@ -22,6 +23,7 @@ public sealed class TcpSource : ISource
     private IListener? _listener;
     private TlsContext? _tls;
     private int _clients;
+    private (IPAddress Address, string Reason) _lastRefused;
     private volatile EndpointState _state = EndpointState.Closed;
     private volatile string? _detail;
 
@@ -30,6 +32,7 @@ public sealed class TcpSource : ISource
     {
         (_channelId, _config, _context) = (channel.Id, channel.Source, context);
         _allow = new AllowList(_config.Allow);
+        _ = EndpointFactory.CreateDecoder(channel.Id, _config);
         _ack = _config.Ack is { } ack ? new SourceAck(ack, context.Time) : null;
     }
 
@@ -128,14 +131,23 @@ public sealed class TcpSource : ISource
         if (!_allow.IsAllowed(client.Remote.Address))
         {
             _counters.RefusedAddresses.Add();
-            Log.SourceRefused(_context.Log, _channelId, client.Remote.ToString(), "its address is not in allow");
+            ReportRefused(client, "its address is not in allow");
             return true;
         }
 
         if (Volatile.Read(ref _clients) < _config.EffectiveMaxClients) return false;
         _counters.RefusedClients.Add();
-        Log.SourceRefused(_context.Log, _channelId, client.Remote.ToString(), $"max_clients ({_config.EffectiveMaxClients}) are connected");
+        ReportRefused(client, $"max_clients ({_config.EffectiveMaxClients}) are connected");
         return true;
+    }
+
+    /// <summary>One line per address and reason in a row: who tries again and again is counted, not logged.</summary>
+    private void ReportRefused(IConnection client, string reason)
+    {
+        var refused = (client.Remote.Address, reason);
+        if (refused == _lastRefused) return;
+        _lastRefused = refused;
+        Log.SourceRefused(_context.Log, _channelId, client.Remote.Address, reason);
     }
 
     private async Task ConnectAgainAndAgainAsync(IMessageSink sink, CancellationTokenSource ending)
@@ -188,7 +200,7 @@ public sealed class TcpSource : ISource
         catch (EndpointException e)
         {
             _counters.FailedHandshakes.Add();
-            Log.SourceFailed(_context.Log, _channelId, e.Message);
+            ReportRefused(connection, e.Message);
             _detail = e.Message;
             return false;
         }
@@ -223,7 +235,7 @@ public sealed class TcpSource : ISource
         }
         catch (OperationCanceledException) when (!stop.IsCancellationRequested)
         {
-            throw new EndpointException($"TLS with {connection.Remote} failed: no handshake within {HandshakeLimit.TotalSeconds} s.");
+            throw new EndpointException($"TLS with {connection.Remote.Address} failed: no handshake within {HandshakeLimit.TotalSeconds} s.");
         }
     }
 }

@@ -36,7 +36,7 @@ public sealed class UdpSource : ISource
     public UdpSource(ChannelConfig channel, EndpointContext context)
     {
         (_channelId, _config, _context) = (channel.Id, channel.Source, context);
-        _decoder = FrameDecoder.Create(_config.EffectiveFraming, _config.MaxMessageBytes, _config.OnOversize);
+        _decoder = EndpointFactory.CreateDecoder(channel.Id, _config);
         _allow = new AllowList(_config.Allow);
     }
 

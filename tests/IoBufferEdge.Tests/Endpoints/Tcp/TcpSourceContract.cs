@@ -211,6 +211,39 @@ public abstract class TcpSourceContract
     });
 
     [Fact]
+    public Task A_client_that_does_not_read_its_acks_holds_up_only_itself_and_no_stop() => RunAsync(async () =>
+    {
+        var ack = new string('a', 500);
+        var config = Server() with { Ack = new AckConfig { Type = AckType.Bytes, AckHex = Convert.ToHexString(Bytes(ack)) } };
+        await using var run = await StartAsync(config);
+        using var deaf = await run.ConnectAsync();
+        var flood = SendAllAsync(deaf, Bytes(string.Concat(Enumerable.Repeat("x\n", 10_000_000))));
+        using var other = await run.ConnectAsync();
+        for (var i = 0; i < 5; i++)
+        {
+            await SendAllAsync(other, Bytes("y\n"));
+            Assert.Equal(ack, await ReadAsync(other, ack.Length));
+        }
+
+        Assert.False(flood.IsCompleted, "its acknowledgements fill its own buffers, so it is not read either");
+        run.Stop();
+        await run.Running;
+        await Assert.ThrowsAnyAsync<IOException>(() => flood);
+    });
+
+    [Fact]
+    public Task A_frame_that_was_cut_is_acknowledged_once() => RunAsync(async () =>
+    {
+        var config = Server() with { Ack = new AckConfig { Type = AckType.Bytes, AckHex = "06" }, MaxMessageBytes = 10 };
+        await using var run = await StartAsync(config);
+        using var peer = await run.ConnectAsync();
+        await SendAllAsync(peer, Bytes("a line of more than thirty bytes\nshort\n"));
+        peer.ShutdownSend();
+        Assert.Equal("\u0006\u0006", await ReadToEndAsync(peer));
+        Assert.Equal(5, run.Sink.Messages.Count);
+    });
+
+    [Fact]
     public Task Stop_lets_the_pending_acks_out_once_secured() => RunAsync(async () =>
     {
         var config = Server() with { Ack = new AckConfig { Type = AckType.Bytes, AckHex = "06" } };
