@@ -26,10 +26,10 @@ internal sealed class SourceAck
     }
 
     /// <summary>What answers a message that was too long; null: nothing does, and the connection is closed.</summary>
-    public ReadOnlyMemory<byte>? Nak => _nak;
+    public byte[]? Nak => _nak;
 
     /// <summary>The acknowledgement of <paramref name="message"/>, with or without its MLLP framing.</summary>
-    public ReadOnlyMemory<byte> For(ReadOnlySpan<byte> message) => _hl7 ? Hl7Accept(message) : _ack;
+    public byte[] For(ReadOnlySpan<byte> message) => _hl7 ? Hl7Accept(message) : _ack;
 
     /// <summary>
     /// HL7 v2 (chapter 2.9.2): MSH with sender and receiver swapped, MSA-1 AA, MSA-2 the message's MSH-10, in the message's own

@@ -47,7 +47,7 @@ internal sealed class TcpReceiver : IDisposable
     private readonly AckSender? _acks;
 
     /// <summary>The answer to the frame whose pieces are coming in, made from its first piece.</summary>
-    private ReadOnlyMemory<byte>? _ackOfPieces;
+    private byte[]? _ackOfPieces;
 
     public TcpReceiver(
         IConnection connection, IMessageSink sink, SourceConfig config, SourceAck? ack, TcpSourceCounters counters, EndpointContext context)
@@ -191,9 +191,9 @@ internal sealed class TcpReceiver : IDisposable
         await AcknowledgeAsync(0, nak, _counters.Naks, stop);
     }
 
-    private async ValueTask AcknowledgeAsync(long sequence, ReadOnlyMemory<byte> bytes, EventCounter counter, CancellationToken stop)
+    private async ValueTask AcknowledgeAsync(long sequence, byte[] bytes, EventCounter counter, CancellationToken stop)
     {
-        while (!_acks!.TryAdd(sequence, bytes.Span))
+        while (!_acks!.TryAdd(sequence, bytes))
         {
             Publish();
             await _acks.WaitForRoomAsync(stop);

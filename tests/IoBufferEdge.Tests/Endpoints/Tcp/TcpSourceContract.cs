@@ -272,10 +272,18 @@ public abstract class TcpSourceContract
         await Assert.ThrowsAsync<IOException>(async () => await ReadToEndAsync(peer));
     });
 
-    [Fact]
-    public Task An_oversize_message_without_a_nak_ends_the_connection() => RunAsync(async () =>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public Task An_oversize_message_without_a_nak_ends_the_connection(bool acknowledged) => RunAsync(async () =>
     {
-        await using var run = await StartAsync(Server() with { MaxMessageBytes = 100, OnOversize = OnOversize.Reject });
+        var config = Server() with
+        {
+            MaxMessageBytes = 100,
+            OnOversize = OnOversize.Reject,
+            Ack = acknowledged ? new AckConfig { Type = AckType.Bytes, AckHex = "06" } : null,
+        };
+        await using var run = await StartAsync(config);
         using var peer = await run.ConnectAsync();
         await SendAllAsync(peer, Bytes("1\n" + new string('o', 500) + "\n"));
         await Assert.ThrowsAsync<IOException>(async () => await ReadToEndAsync(peer));
