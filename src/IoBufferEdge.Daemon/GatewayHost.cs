@@ -91,12 +91,12 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         Log.Ready(log, Version, ConfigName, folder.Path, Listing(gateway.Status));
         _systemd.Notify(ServiceState.Ready);
 
-        await _stop.Task;
+        await Task.WhenAny(_stop.Task, gateway.Completion);
         _systemd.Notify(ServiceState.Stopping);
         Log.Stopping(log);
         var unsecured = await gateway.StopAsync();
         await ending.CancelAsync();
-        await Task.WhenAll(serving, watching);
+        await Task.WhenAll(serving, watching, gateway.Completion);
         return unsecured == 0 ? ExitCode.Ok : ExitCode.TemporaryFailure;
     }
 

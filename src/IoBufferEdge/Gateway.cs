@@ -66,6 +66,9 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
 
     public GatewayConfig Config => _config;
 
+    /// <summary>Completes when nothing can be written any more: after a stop, or failing by a fault of our own. Ask after the start.</summary>
+    public Task Completion => _committer!.Completion;
+
     /// <summary>
     /// Starts, runs until the token, stops. Returns how many messages could not be secured: 0 unless the store refused. Fails when the
     /// committer does: a process that cannot write any more must not look alive.
@@ -75,9 +78,9 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
         await StartAsync();
         var stopped = new TaskCompletionSource();
         await using (stop.UnsafeRegister(static s => ((TaskCompletionSource)s!).TrySetResult(), stopped))
-            await Task.WhenAny(stopped.Task, _committer!.Completion);
+            await Task.WhenAny(stopped.Task, Completion);
         var unsecured = await StopAsync();
-        await _committer!.Completion;
+        await Completion;
         return unsecured;
     }
 

@@ -1,0 +1,218 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+
+namespace IoBufferEdge.Tests.Daemon;
+
+/// <summary>The executable as a process, as the build leaves it: exit codes, signals, what it says and serves.</summary>
+public sealed class DaemonTests : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    /// <summary>Beside this assembly's own place in the source tree, in the same configuration.</summary>
+    private static readonly string Binary = Path.Combine(
+        AppContext.BaseDirectory.Replace(Path.Combine("tests", "IoBufferEdge.Tests"), Path.Combine("src", "IoBufferEdge.Daemon")), "iobuffer");
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("iobuffer-daemon-").FullName;
+    private readonly List<Process> _processes = [];
+
+    private string Data => Path.Combine(_folder, "data");
+
+    public void Dispose()
+    {
+        foreach (var process in _processes)
+        {
+            if (!process.HasExited) process.Kill();
+            process.Dispose();
+        }
+
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task Usage_is_64_and_says_where_help_is()
+    {
+        var (code, _, errors) = await RunAsync("nonsense");
+        Assert.Equal(64, code);
+        Assert.Contains("iobuffer --help", errors, StringComparison.Ordinal);
+        Assert.Equal(64, (await RunAsync("channel", "pause")).Code);
+    }
+
+    [Fact]
+    public async Task Version_names_itself() => Assert.StartsWith("iobuffer 0.", (await RunAsync("version")).Output, StringComparison.Ordinal);
+
+    [Fact]
+    public async Task A_wrong_configuration_is_78_for_check_and_run()
+    {
+        var file = Write("wrong.json", """{"schema_version":1,"channels":[{"id":"A"}],"chanels":[]}""");
+        var (code, output, _) = await RunAsync("check", file);
+        Assert.Equal(78, code);
+        Assert.Contains("chanels", output, StringComparison.Ordinal);
+
+        var (runCode, _, errors) = await RunAsync("run", "--config", file, "--data", Data);
+        Assert.Equal(78, runCode);
+        Assert.Contains("chanels", errors, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(Data));
+    }
+
+    [Fact]
+    public async Task A_missing_configuration_and_an_unusable_data_folder_are_74()
+    {
+        Assert.Equal(74, (await RunAsync("check", Path.Combine(_folder, "none.json"))).Code);
+        Assert.Equal(74, (await RunAsync("run", "--data", "/proc/none")).Code);
+    }
+
+    [Fact]
+    public async Task Without_a_gateway_status_is_69()
+    {
+        var (code, _, errors) = await RunAsync("status", "--data", Data);
+        Assert.Equal(69, code);
+        Assert.Contains("there is no such socket", errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_gateway_runs_reloads_and_stops()
+    {
+        var (sourcePort, metricsPort) = (FreePort(), FreePort());
+        var file = WriteConfig(sourcePort, metricsPort, "first");
+        var gateway = await StartAsync(file);
+
+        Assert.Equal(75, (await RunAsync("run", "--config", file, "--data", Data)).Code);
+
+        using (var sender = new TcpClient())
+        {
+            await sender.ConnectAsync(IPAddress.Loopback, sourcePort);
+            await sender.GetStream().WriteAsync("one\ntwo\n"u8.ToArray());
+            await UntilAsync(async () => await LedgerAsync("received") == 2);
+        }
+
+        Assert.Equal(2, await LedgerAsync("buffered"));
+        using var http = new HttpClient();
+        var metrics = await http.GetStringAsync(new Uri($"http://127.0.0.1:{metricsPort}/metrics"));
+        Assert.Contains("iobuffer_received_messages_total{channel=\"lines\"} 2\n", metrics, StringComparison.Ordinal);
+        Assert.Equal("ok\n", await http.GetStringAsync(new Uri($"http://127.0.0.1:{metricsPort}/healthz")));
+        Assert.Equal(HttpStatusCode.NotFound, (await http.GetAsync(new Uri($"http://127.0.0.1:{metricsPort}/"))).StatusCode);
+
+        Assert.Equal(1, (await RunAsync("channel", "pause", "none", "--data", Data)).Code);
+        Assert.Equal(0, (await RunAsync("channel", "pause", "lines", "--data", Data)).Code);
+        await UntilAsync(async () => (await ChannelAsync()).GetProperty("state").GetString() == "paused");
+
+        WriteConfig(sourcePort, metricsPort, "second");
+        Signal(gateway, "HUP");
+        await UntilAsync(async () => (await ChannelAsync()).GetProperty("name").GetString() == "second");
+        File.WriteAllText(file, "{");
+        var (refused, _, errors) = await RunAsync("reload", "--data", Data);
+        Assert.Equal(1, refused);
+        Assert.Contains("The former configuration goes on", errors, StringComparison.Ordinal);
+        Assert.Equal("second", (await ChannelAsync()).GetProperty("name").GetString());
+
+        Signal(gateway, "TERM");
+        await gateway.WaitForExitAsync().WaitAsync(Patience);
+        Assert.Equal(0, gateway.ExitCode);
+    }
+
+    [Fact]
+    public async Task What_was_received_outlives_a_kill()
+    {
+        var sourcePort = FreePort();
+        var file = WriteConfig(sourcePort, FreePort(), "first");
+        var gateway = await StartAsync(file);
+        using (var sender = new TcpClient())
+        {
+            await sender.ConnectAsync(IPAddress.Loopback, sourcePort);
+            await sender.GetStream().WriteAsync("one\ntwo\n"u8.ToArray());
+            await UntilAsync(async () => await LedgerAsync("received") == 2);
+        }
+
+        gateway.Kill();
+        await gateway.WaitForExitAsync();
+        await StartAsync(file);
+        Assert.Equal(2, await LedgerAsync("buffered"));
+    }
+
+    private string Write(string name, string text)
+    {
+        var file = Path.Combine(_folder, name);
+        File.WriteAllText(file, text);
+        return file;
+    }
+
+    /// <summary>One channel of lines whose destination is away.</summary>
+    private string WriteConfig(int sourcePort, int metricsPort, string name) => Write("gateway.json", $$"""
+        {
+          "schema_version": 1,
+          "http": { "metrics_listen": "127.0.0.1:{{metricsPort}}" },
+          "channels": [
+            {
+              "id": "lines", "name": "{{name}}",
+              "source": { "type": "tcp_server", "host": "127.0.0.1", "port": {{sourcePort}}, "framing": { "type": "line" } },
+              "destination": { "type": "tcp_client", "host": "127.0.0.1", "port": 9 }
+            }
+          ]
+        }
+        """);
+
+    /// <summary>Returns when the gateway says that it is ready.</summary>
+    private async Task<Process> StartAsync(string config)
+    {
+        var process = Start("run", "--config", config, "--data", Data);
+        var said = new StringBuilder();
+        while (await process.StandardOutput.ReadLineAsync().WaitAsync(Patience) is { } line)
+        {
+            said.AppendLine(line);
+            if (line.Contains(" info Ready: ", StringComparison.Ordinal)) return process;
+        }
+
+        throw new InvalidOperationException($"The gateway ended before it was ready:\n{said}");
+    }
+
+    private async Task<(int Code, string Output, string Errors)> RunAsync(params string[] arguments)
+    {
+        var process = Start(arguments);
+        var (output, errors) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+        await process.WaitForExitAsync().WaitAsync(Patience);
+        return (process.ExitCode, await output, await errors);
+    }
+
+    private Process Start(params string[] arguments)
+    {
+        var process = Process.Start(new ProcessStartInfo(Binary, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        _processes.Add(process);
+        return process;
+    }
+
+    private async Task<JsonElement> ChannelAsync()
+    {
+        var (code, output, errors) = await RunAsync("status", "--json", "--data", Data);
+        Assert.True(code == 0, errors);
+        using var json = JsonDocument.Parse(output);
+        return json.RootElement.GetProperty("channels")[0].Clone();
+    }
+
+    private async Task<long> LedgerAsync(string key) => (await ChannelAsync()).GetProperty("ledger").GetProperty(key).GetInt64();
+
+    private static async Task UntilAsync(Func<Task<bool>> conditionAsync)
+    {
+        var since = Stopwatch.GetTimestamp();
+        while (!await conditionAsync()) Assert.True(Stopwatch.GetElapsedTime(since) < Patience, "It did not come about in time.");
+    }
+
+    private static void Signal(Process process, string signal)
+    {
+        using var kill = Process.Start("kill", [$"-{signal}", $"{process.Id}"]);
+        kill.WaitForExit();
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
