@@ -100,12 +100,12 @@ public sealed class Channel : IDeliverySink
         TimeSpan Left() => TimeSpan.FromTicks(Math.Max(1, (budget - _time.GetElapsedTime(began)).Ticks));
 
         _buffer.Flush(true);
-        await _stopSource.CancelAsync();
+        _stopSource.Cancel();
         _sourceBackoff.CutShort();
         await EndedWithin(_receiving, Left());
         await SecuredWithinAsync(Left() / 2);
 
-        await _stopDelivery.CancelAsync();
+        _stopDelivery.Cancel();
         _backoff.CutShort();
         _buffer.StopTaking();
         await EndedWithin(_delivering, Left());
@@ -255,8 +255,8 @@ public sealed class Channel : IDeliverySink
             await Task.WhenAny(watching, pumping);
             _buffer.StopTaking();
             if (_stopDelivery.IsCancellationRequested) await EndedWithin(pumping, SendGrace);
-            await cutSend.CancelAsync();
-            await endLink.CancelAsync();
+            cutSend.Cancel();
+            endLink.Cancel();
         }
 
         var end = await watching;
@@ -291,7 +291,7 @@ public sealed class Channel : IDeliverySink
         using var woken = CancellationTokenSource.CreateLinkedTokenSource(_stopDelivery.Token);
         var sign = CutShortOnPeerSignAsync(woken.Token);
         await WaitQuietlyAsync(_backoff, _stopDelivery.Token);
-        await woken.CancelAsync();
+        woken.Cancel();
         await sign;
     }
 

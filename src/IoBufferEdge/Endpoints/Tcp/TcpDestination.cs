@@ -20,13 +20,13 @@ public sealed class TcpDestination : IDestination
     private readonly TcpLinkCounters _counters = new();
     private readonly CancellationTokenSource _closed = new();
     private readonly Lock _lock = new();
+    private readonly AsyncSignal _clientCame;
     private IListener? _listener;
     private Task _accepting = Task.CompletedTask;
 
     // Under _lock.
     private TcpDestinationLink? _link;
     private IConnection? _client;
-    private TaskCompletionSource _clientCame = NewSource();
     private EndpointState _state = EndpointState.Closed;
     private string? _detail;
 
@@ -35,6 +35,7 @@ public sealed class TcpDestination : IDestination
         _channel = channel;
         _config = channel.Destination;
         _context = context;
+        _clientCame = new AsyncSignal(context.Time);
         _allow = new AllowList(_config.Allow);
         _linkOptions = new TcpLinkOptions(
             _config.EffectiveConfirm,
@@ -95,9 +96,12 @@ public sealed class TcpDestination : IDestination
 
     public async ValueTask WaitForPeerSignAsync(CancellationToken cancel)
     {
-        Task came;
-        lock (_lock) came = _client is null ? _clientCame.Task : Task.CompletedTask;
-        await came.WaitAsync(cancel);
+        await using var stopped = cancel.UnsafeRegister(static signal => ((AsyncSignal)signal!).Set(), _clientCame);
+        while (!HasClient)
+        {
+            cancel.ThrowIfCancellationRequested();
+            await _clientCame.WaitAsync();
+        }
     }
 
     public async ValueTask DisposeAsync()
@@ -121,21 +125,12 @@ public sealed class TcpDestination : IDestination
 
     private async ValueTask<IConnection> TakeClientAsync(CancellationToken cancel)
     {
-        while (true)
+        await WaitForPeerSignAsync(cancel);
+        lock (_lock)
         {
-            Task came;
-            lock (_lock)
-            {
-                if (_client is { } client)
-                {
-                    _client = null;
-                    return client;
-                }
-
-                came = _clientCame.Task;
-            }
-
-            await came.WaitAsync(cancel);
+            var client = _client!;
+            _client = null;
+            return client;
         }
     }
 
@@ -180,8 +175,7 @@ public sealed class TcpDestination : IDestination
 
             _client?.Dispose();
             _client = client;
-            _clientCame.TrySetResult();
-            _clientCame = NewSource();
+            _clientCame.Set();
         }
 
         if (replaced is null) return;
@@ -206,5 +200,11 @@ public sealed class TcpDestination : IDestination
         lock (_lock) (_state, _detail, _link) = (state, detail, null);
     }
 
-    private static TaskCompletionSource NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool HasClient
+    {
+        get
+        {
+            lock (_lock) return _client is not null;
+        }
+    }
 }
