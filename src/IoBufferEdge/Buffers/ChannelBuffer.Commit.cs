@@ -145,7 +145,8 @@ public sealed partial class ChannelBuffer
         {
             if (_closed) return null;
             if (_writeBack.Count > 0) return TakeWriteBack();
-            var takesMessages = MessagesDue().DueUs <= dueByUs || !CursorMoves() || _settings.Delivery == DeliveryMode.DurableFirst;
+            // A discard is not written ahead of the messages before it: nothing unsecured may lie below what is settled.
+            var takesMessages = !NothingPending || MessagesDue().DueUs <= dueByUs || !CursorMoves() || _settings.Delivery == DeliveryMode.DurableFirst;
             // What is parked and discarded by this very batch lies behind its cursor.
             var (cursor, cursorTotals, counters) = CursorWithPending();
             var blocks = takesMessages ? TakeBlocks(Math.Max(cursor, _durable), Math.Min(bytesMax, BatchBytesMax)) : [];
@@ -191,12 +192,13 @@ public sealed partial class ChannelBuffer
             }
 
             SettlePending();
+            ReachOverGaps();
             _committingFirst = _committingLast = _committingMessages = 0;
             _syncedCursor = _committedCursor;
             if (_writeBackUnderWay) (_writeBack, _writeBackUnderWay) = (new SequenceRange(1, 0), false);
             _lagSinceUs = 0;
             NoteLag();
-            _tail.Release(_mustStayOrWaits);
+            ReleaseMemory();
             WakeRoomWaiters();
             WakeSecuredWaiters();
             WakeFlushWaiters();
@@ -291,6 +293,15 @@ public sealed partial class ChannelBuffer
             if (range.First == _gaps.Next(reached)) (reached, totals) = (range.Last, totals + size);
         if (reached > last) (_committingLast, _committingTotals) = (reached, totals);
         else if (_committingLast == 0) _committingFirst = 0;
+    }
+
+    /// <summary>Gaps right behind what is durable hold nothing that could still be written: durable reaches over them.</summary>
+    private void ReachOverGaps()
+    {
+        var (last, totals) = _gaps.Reach(_durable);
+        if (last == _durable) return;
+        _durableTotals += totals;
+        Volatile.Write(ref _durable, last);
     }
 
     private long NextToWrite(long after)

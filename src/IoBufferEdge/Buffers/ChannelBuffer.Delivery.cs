@@ -90,7 +90,7 @@ public sealed partial class ChannelBuffer
             }
 
             _handedOut = _linkConfirmed = _cursor;
-            _tail.Release(_mustStayOrWaits);
+            ReleaseMemory();
             WakeRoomWaiters();
         }
 
@@ -140,7 +140,7 @@ public sealed partial class ChannelBuffer
             advanced = _linkConfirmed > _cursor;
             if (advanced) AdvanceCursor(_linkConfirmed);
             _lastAdvanceUs = _clock.NowUs;
-            _tail.Release(_mustStayOrWaits);
+            ReleaseMemory();
             WakeRoomWaiters();
             WakeSecuredWaiters();
         }

@@ -25,7 +25,7 @@ public sealed partial class ChannelBuffer
     private QueueCommit? TakeWriteBack()
     {
         if (!_begun) return null;
-        var (blocks, holes) = BlocksBetween(_writeBack.First, _writeBack.Last);
+        var blocks = BlocksBetween(_writeBack.First, _writeBack.Last);
         if (blocks.Count == 0)
         {
             // Nothing but numbers that were parked or discarded.
@@ -35,6 +35,7 @@ public sealed partial class ChannelBuffer
         }
 
         var first = blocks[0].FirstSequence;
+        var holes = _gaps.Between(first, blocks[^1].LastSequence).ToList();
         var totalsBefore = _tail.Find(first)!.TotalsThrough((int)(first - _tail.Find(first)!.FirstSequence) - 1);
         if (!_writeBackUnderWay && _cursor >= first)
         {
@@ -43,7 +44,7 @@ public sealed partial class ChannelBuffer
             var bytes = blocks.Sum(b => (long)b.PayloadBytes);
             _counters = _counters with { Delivered = _counters.Delivered - new QueueTotals(messages, bytes) };
             if (_durable < _cursor) (_durable, _durableTotals) = (_cursor, _cursorTotals);
-            foreach (var hole in holes) _gaps.Add(hole, IsLifeGap(hole) ? default : new QueueTotals(hole.Count, 0));
+            _gaps.Return(first - 1);
             _cursorTotals = totalsBefore;
             Volatile.Write(ref _cursor, first - 1);
         }
@@ -77,26 +78,24 @@ public sealed partial class ChannelBuffer
 
     private bool IsLifeGap(SequenceRange hole) => hole == _life.Gap;
 
-    /// <summary>Blocks of what is in memory between two numbers, and the numbers in between that hold no message.</summary>
-    private (List<SlabBlock> Blocks, List<SequenceRange> Holes) BlocksBetween(long first, long last)
+    /// <summary>Blocks of what is in memory between two numbers; what was discarded or parked is left out.</summary>
+    private List<SlabBlock> BlocksBetween(long first, long last)
     {
         var blocks = new List<SlabBlock>();
-        var holes = new List<SequenceRange>();
         foreach (var slab in _tail.Slabs)
         {
-            if (slab.Count == 0 || slab.LastSequence < first || slab.FirstSequence > last) continue;
-            var from = (int)(Math.Max(first, slab.FirstSequence) - slab.FirstSequence);
-            var to = (int)(Math.Min(last, slab.LastSequence) - slab.FirstSequence);
-            if (blocks.Count > 0 && slab.FirstSequence + from > blocks[^1].LastSequence + 1)
-                holes.Add(new SequenceRange(blocks[^1].LastSequence + 1, slab.FirstSequence + from - 1));
-            while (from <= to)
+            if (slab.Count == 0) continue;
+            var next = _gaps.Next(Math.Max(first, slab.FirstSequence) - 1);
+            var end = Math.Min(last, slab.LastSequence);
+            while (next <= end)
             {
-                var count = Math.Max(1, slab.CountWithin(from, to - from + 1, BlockBytesMax));
-                blocks.Add(new SlabBlock(slab, from, count, _life.Life, _clock));
-                from += count;
+                var index = (int)(next - slab.FirstSequence);
+                var count = Math.Max(1, slab.CountWithin(index, (int)(Math.Min(end, _gaps.RunEnd(next)) - next + 1), BlockBytesMax));
+                blocks.Add(new SlabBlock(slab, index, count, _life.Life, _clock));
+                next = _gaps.Next(next + count - 1);
             }
         }
 
-        return (blocks, holes);
+        return blocks;
     }
 }

@@ -165,7 +165,7 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
             var next = _last + 1;
             if (!_tail.OpenSlabHasRoom(next, payload.Length))
             {
-                if (!MakeMemoryFit(Tail.SlabCapacityFor(payload.Length), ReadReserveBytes)) return false;
+                if (!MakeMemoryFit(Tail.SlabCapacityFor(payload.Length), ReadReserveBytes) && Unsecured.Messages > 0) return false;
                 _tail.OpenSlab(next, payload.Length, _lastTotals);
             }
 
@@ -323,8 +323,10 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         return true;
     }
 
+    /// <summary>One message is always admitted: what is kept for a repeat would keep a large one out for ever.</summary>
     private bool MemoryMayFit(int payloadBytes) =>
-        _tail.OpenSlabHasRoom(_last + 1, payloadBytes) || MakeMemoryFit(Tail.SlabCapacityFor(payloadBytes), ReadReserveBytes);
+        Unsecured.Messages == 0 || _tail.OpenSlabHasRoom(_last + 1, payloadBytes) ||
+        MakeMemoryFit(Tail.SlabCapacityFor(payloadBytes), ReadReserveBytes);
 
     /// <summary>True when a slab's messages exist nowhere else, or are in use: in a batch under way, in flight, to be repeated, kept.</summary>
     private bool MustStayInMemory(Slab slab)
@@ -337,6 +339,13 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
             if (park.FirstSequence >= first && park.FirstSequence <= last) return true;
         if (_repeat.Count > 0 && first <= _cursor && last >= _repeat.First) return true;
         return _settings.ResendBytes is not null && first <= _cursor && slab.TotalsAfter.Bytes > KeepFromBytes;
+    }
+
+    /// <summary>Gives back what nobody needs any more.</summary>
+    private void ReleaseMemory()
+    {
+        _tail.Release(_mustStayOrWaits);
+        _gaps.Forget(Math.Min(_cursor, _tail.FirstAtOrAbove(0)));
     }
 
     private void WakeRoomWaiters()

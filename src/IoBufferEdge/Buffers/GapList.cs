@@ -1,12 +1,16 @@
 namespace IoBufferEdge.Buffers;
 
 /// <summary>
-/// Numbers above the cursor that hold nothing to deliver: the gap between two lives, what policy discarded, what damage destroyed.
-/// Ascending, without overlap. The cursor and the delivery position jump over them.
+/// Numbers that hold nothing to deliver: the gap between two lives, what policy discarded or parked, what damage destroyed.
+/// Ascending, without overlap. The cursor and the delivery position jump over them. Gaps that the cursor has passed are remembered
+/// while messages before them are in memory: a repeat jumps over them again, and a stop may bring the cursor back before them.
 /// </summary>
 internal sealed class GapList
 {
     private readonly List<Gap> _gaps = [];
+
+    /// <summary>So many of the first ones lie behind the cursor.</summary>
+    private int _passed;
 
     /// <summary>Messages and bytes that the gaps above the cursor stand for: they are not buffered.</summary>
     public QueueTotals Totals { get; private set; }
@@ -14,7 +18,7 @@ internal sealed class GapList
     public void Add(SequenceRange range, QueueTotals totals)
     {
         if (range.Count <= 0) return;
-        var index = _gaps.FindIndex(g => g.Range.First > range.First);
+        var index = _gaps.FindIndex(_passed, g => g.Range.First > range.First);
         _gaps.Insert(index < 0 ? _gaps.Count : index, new Gap(range, totals));
         Totals += totals;
     }
@@ -40,23 +44,58 @@ internal sealed class GapList
         return long.MaxValue;
     }
 
+    /// <summary>How far the unbroken run of gaps behind <paramref name="sequence"/> reaches, and what they stand for.</summary>
+    public (long Last, QueueTotals Totals) Reach(long sequence)
+    {
+        QueueTotals totals = default;
+        foreach (var gap in _gaps)
+        {
+            if (gap.Range.First > sequence + 1) break;
+            if (gap.Range.Last <= sequence) continue;
+            sequence = gap.Range.Last;
+            totals += gap.Totals;
+        }
+
+        return (sequence, totals);
+    }
+
     /// <summary>
-    /// Removes the gaps that begin at or below <paramref name="cursor"/> + 1 and returns where that leaves the cursor, with the totals
+    /// Passes the gaps that begin at or below <paramref name="cursor"/> + 1 and returns where that leaves the cursor, with the totals
     /// of the messages in them.
     /// </summary>
     public (long Cursor, QueueTotals Skipped) Pass(long cursor)
     {
         QueueTotals skipped = default;
-        while (_gaps.Count > 0 && _gaps[0].Range.First <= cursor + 1)
+        while (_passed < _gaps.Count && _gaps[_passed].Range.First <= cursor + 1)
         {
-            cursor = Math.Max(cursor, _gaps[0].Range.Last);
-            skipped += _gaps[0].Totals;
-            Totals -= _gaps[0].Totals;
-            _gaps.RemoveAt(0);
+            cursor = Math.Max(cursor, _gaps[_passed].Range.Last);
+            skipped += _gaps[_passed].Totals;
+            Totals -= _gaps[_passed].Totals;
+            _passed++;
         }
 
         return (cursor, skipped);
     }
+
+    /// <summary>The cursor falls to <paramref name="cursor"/>: the gaps above it are to be passed again.</summary>
+    public void Return(long cursor)
+    {
+        while (_passed > 0 && _gaps[_passed - 1].Range.First > cursor) Totals += _gaps[--_passed].Totals;
+    }
+
+    /// <summary>Forgets the passed gaps below <paramref name="sequence"/>: nothing before them can be sent again.</summary>
+    public void Forget(long sequence)
+    {
+        var count = 0;
+        while (count < _passed && _gaps[count].Range.Last < sequence) count++;
+        if (count == 0) return;
+        _gaps.RemoveRange(0, count);
+        _passed -= count;
+    }
+
+    /// <summary>The gaps that lie between two numbers.</summary>
+    public IEnumerable<SequenceRange> Between(long first, long last) =>
+        _gaps.Where(g => g.Range.First > first && g.Range.Last < last).Select(g => g.Range);
 
     private readonly record struct Gap(SequenceRange Range, QueueTotals Totals);
 }
