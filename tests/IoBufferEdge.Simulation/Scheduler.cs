@@ -277,3 +277,16 @@ internal sealed class VirtualTimer(SimulatedProcess process, TimerCallback callb
 
     private void Run() => callback(state);
 }
+
+internal static class Waiting
+{
+    /// <summary>
+    /// Waits for the source's end or the token's. <c>Task.WaitAsync</c> will not do: it and <c>WhenAny</c> finish on the thread pool when
+    /// what they wait for runs its continuations asynchronously.
+    /// </summary>
+    public static async Task EndOrAsync(this TaskCompletionSource source, CancellationToken cancel)
+    {
+        await using var cancelled = cancel.UnsafeRegister(static (s, token) => ((TaskCompletionSource)s!).TrySetCanceled(token), source);
+        await source.Task;
+    }
+}

@@ -33,6 +33,7 @@ internal sealed class SimulatedConnection : IConnection
 
     // Receiving.
     private readonly ByteQueue _received = new();
+    private readonly List<(long UpTo, long Ticks)> _arrivals = [];
     private long _receivedUpTo;
     private long _announcedEnd;
     private bool _acknowledgementWaits;
@@ -48,12 +49,13 @@ internal sealed class SimulatedConnection : IConnection
     private long _lastSegmentTicks;
     private long _unacknowledgedSinceTicks;
 
-    private SimulatedConnection(SimulatedHost host, SimulatedProcess owner, TcpTuning tuning, IPEndPoint remote)
+    private SimulatedConnection(SimulatedHost host, SimulatedProcess owner, TcpTuning tuning, int localPort, IPEndPoint remote)
     {
         _host = host;
         _network = host.Network;
         Owner = owner;
         Remote = remote;
+        LocalPort = localPort;
         _sendCapacity = tuning.SendBufferBytes > 0 ? 2 * tuning.SendBufferBytes : 256 * 1024;
         _receiveCapacity = tuning.ReceiveBufferBytes > 0 ? 2 * tuning.ReceiveBufferBytes : 128 * 1024;
         _announcedEnd = _receiveCapacity;
@@ -63,6 +65,8 @@ internal sealed class SimulatedConnection : IConnection
     public SimulatedProcess Owner { get; }
 
     public IPEndPoint Remote { get; }
+
+    public int LocalPort { get; }
 
     public long BytesSent { get; private set; }
 
@@ -76,8 +80,9 @@ internal sealed class SimulatedConnection : IConnection
     /// <summary>A connection whose handshake is done: the caller's end; the other waits at the listener.</summary>
     public static SimulatedConnection Pair(SimulatedHost from, SimulatedProcess caller, TcpTuning tuning, SimulatedHost to, SimulatedListener listener)
     {
-        var near = new SimulatedConnection(from, caller, tuning, new IPEndPoint(to.Address, listener.Port));
-        var far = new SimulatedConnection(to, listener.Owner, listener.Tuning, new IPEndPoint(from.Address, from.NextPort()));
+        var port = from.NextPort();
+        var near = new SimulatedConnection(from, caller, tuning, port, new IPEndPoint(to.Address, listener.Port));
+        var far = new SimulatedConnection(to, listener.Owner, listener.Tuning, listener.Port, new IPEndPoint(from.Address, port));
         (near._other, far._other) = (far, near);
         near._windowEnd = far._receiveCapacity;
         far._windowEnd = near._receiveCapacity;
@@ -101,12 +106,13 @@ internal sealed class SimulatedConnection : IConnection
                 if (_sendQueue.Count == 0) _unacknowledgedSinceTicks = _network.Scheduler.NowTicks;
                 _sendQueue.Append(bytes.Span[..count]);
                 BytesSent += count;
+                _network.Sent?.Invoke(this, bytes[..count]);
                 Transmit();
                 return count;
             }
 
             _sending = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            await _sending.Task.WaitAsync(cancel);
+            await _sending.EndOrAsync(cancel);
         }
     }
 
@@ -118,8 +124,31 @@ internal sealed class SimulatedConnection : IConnection
             var count = ReceiveNow(bytes.Span);
             if (count >= 0) return count;
             _receiving = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            await _receiving.Task.WaitAsync(cancel);
+            await _receiving.EndOrAsync(cancel);
         }
+    }
+
+    /// <summary>Completes when a receive would not wait.</summary>
+    public async Task WaitReadableAsync()
+    {
+        if (_received.Count > 0 || _finReceived || Dead || _closed) return;
+        _receiving = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await _receiving.Task;
+    }
+
+    /// <summary>What lies in the receive buffer.</summary>
+    public byte[] CopyUnread()
+    {
+        var bytes = new byte[_received.Count];
+        _received.Peek(0, bytes);
+        return bytes;
+    }
+
+    /// <summary>When the byte before this position of the received stream came.</summary>
+    public long ArrivedAtTicks(long position)
+    {
+        var index = _arrivals.FindIndex(arrival => arrival.UpTo >= position);
+        return index < 0 ? _network.Scheduler.NowTicks : _arrivals[index].Ticks;
     }
 
     public int ReceiveNow(Span<byte> bytes)
@@ -141,10 +170,11 @@ internal sealed class SimulatedConnection : IConnection
 
     public SendState Inspect()
     {
-        var established = _error is null && !_closed && !_finQueued;
+        var established = !Dead && !_closed && !(_finReceived && _finAcknowledged);
         var probing = !Dead && _sendQueue.Count > 0 && _windowEnd <= _transmitted && _transmitted == _acknowledged;
         var unacknowledged = _sendQueue.Count + (_finQueued && !_finAcknowledged ? 1 : 0);
-        return new SendState(established, unacknowledged, Math.Max(0, _windowEnd - _acknowledged), SinceLastSegment(probing), probing);
+        var window = Math.Max(0, _windowEnd - _acknowledged);
+        return new SendState(established, unacknowledged, window, SinceLastSegment(probing), probing, _finReceived);
     }
 
     public void SetUserTimeout(bool on) => _userTimeout = on;
@@ -278,6 +308,7 @@ internal sealed class SimulatedConnection : IConnection
         fresh = fresh[..Math.Min(fresh.Length, Window)];
         _received.Append(fresh);
         _receivedUpTo += fresh.Length;
+        _arrivals.Add((_receivedUpTo, _network.Scheduler.NowTicks));
         if (fin)
         {
             _receivedUpTo++;

@@ -16,6 +16,7 @@ public sealed class SimulatedDisk(Scheduler scheduler)
     private readonly Random _random = scheduler.Derive("disk");
     private readonly List<LogEntry> _log = [];
     private Dictionary<int, StoredQueue> _folded = [];
+    private readonly List<(string Queue, SequenceRange Range)> _discarded = [];
     private int _currentLog;
 
     /// <summary>What reads back now.</summary>
@@ -24,6 +25,8 @@ public sealed class SimulatedDisk(Scheduler scheduler)
     internal long Generation { get; } = scheduler.Derive("generation").NextInt64(1, long.MaxValue);
 
     internal long RunningUs { get; private set; }
+
+    internal int HighestQueue { get; private set; }
 
     internal Scheduler Scheduler => scheduler;
 
@@ -56,6 +59,27 @@ public sealed class SimulatedDisk(Scheduler scheduler)
 
     /// <summary>Ranges of sequence numbers that <see cref="FlipBit"/> has damaged, per queue's id.</summary>
     public List<(string Queue, SequenceRange Range)> Damage { get; } = [];
+
+    /// <summary>Parked for good: the record is synced.</summary>
+    public bool IsParked(string queue, long sequence) => _folded.Values.Any(q => q.Id == queue && q.Parks.ContainsKey(sequence));
+
+    /// <summary>Discarded for good, now or at any time before.</summary>
+    public bool IsDiscarded(string queue, long sequence) => _discarded.Exists(d => d.Queue == queue && d.Range.Contains(sequence));
+
+    /// <summary>The numbers above the cursor that read back now.</summary>
+    public HashSet<long> Readable(string queue)
+    {
+        var numbers = new HashSet<long>();
+        foreach (var stored in Written.Values.Where(q => q.Id == queue))
+        {
+            foreach (var block in stored.Blocks.Where(block => !block.Damaged))
+            {
+                for (var number = Math.Max(block.First, stored.Cursor + 1); number <= block.Last; number++) numbers.Add(number);
+            }
+        }
+
+        return numbers;
+    }
 
     /// <summary>The machine loses power: call after the processes on it are gone.</summary>
     public void PowerCut()
@@ -104,6 +128,7 @@ public sealed class SimulatedDisk(Scheduler scheduler)
         _log.Add(new LogEntry(_currentLog, batch));
         batch.ApplyTo(Written);
         RunningUs = Math.Max(RunningUs, batch.RunningUs);
+        HighestQueue = Math.Max(HighestQueue, batch.HighestQueue);
     }
 
     /// <summary>Makes what this process has written durable, and, but for the planted bug, everything before it.</summary>
@@ -132,7 +157,11 @@ public sealed class SimulatedDisk(Scheduler scheduler)
         foreach (var entry in _log) entry.Batch.ApplyTo(Written);
     }
 
-    private void Fold(LogEntry entry) => entry.Batch.ApplyTo(_folded);
+    private void Fold(LogEntry entry)
+    {
+        entry.Batch.ApplyTo(_folded);
+        foreach (var (queue, range) in entry.Batch.Discards) _discarded.Add((_folded[queue].Id, range));
+    }
 
     private static Dictionary<int, StoredQueue> Clone(Dictionary<int, StoredQueue> image) =>
         image.ToDictionary(pair => pair.Key, pair => pair.Value.Clone());
@@ -155,7 +184,11 @@ internal sealed class StoredBatch(CommitBatch batch)
 
     public long RunningUs => batch.RunningUs;
 
+    public int HighestQueue => _queues.Max(q => q.Commit.Queue);
+
     public bool HasBlocks => _queues.Exists(q => q.Blocks.Count > 0);
+
+    public IEnumerable<(int Queue, SequenceRange Range)> Discards => _queues.SelectMany(q => q.Commit.Discards.Select(d => (q.Commit.Queue, d)));
 
     public long Bytes => _queues.Sum(q => q.Blocks.Sum(b => (long)b.Bytes.Length) + q.Parks.Sum(b => (long)b.Bytes.Length) + 100);
 

@@ -34,6 +34,12 @@ public sealed class SimulatedNetwork(Scheduler scheduler)
     /// <summary>The share of datagrams that vanish.</summary>
     public double DatagramLossRate { get; set; }
 
+    /// <summary>Told of the bytes that a process hands over.</summary>
+    internal Action<SimulatedConnection, ReadOnlyMemory<byte>>? Sent { get; set; }
+
+    /// <summary>Told of the datagrams that a process hands over, with the port they go to.</summary>
+    internal Action<int, ReadOnlyMemory<byte>>? DatagramSent { get; set; }
+
     public SimulatedHost AddHost(string name)
     {
         var host = new SimulatedHost(this, name, new IPAddress([10, 0, 0, (byte)(_hosts.Count + 1)]));
@@ -208,7 +214,7 @@ internal sealed class SimulatedListener(SimulatedHost host, SimulatedProcess own
             ObjectDisposedException.ThrowIf(_closed, this);
             if (_waiting.TryDequeue(out var connection)) return connection;
             _accepting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            await _accepting.Task.WaitAsync(cancel);
+            await _accepting.EndOrAsync(cancel);
         }
     }
 
@@ -256,6 +262,7 @@ internal sealed class SimulatedDatagramSocket(SimulatedHost host, SimulatedProce
         if (remote is null) throw new InvalidOperationException("This datagram socket has no remote address.");
         var network = host.Network;
         var bytes = datagram.ToArray();
+        network.DatagramSent?.Invoke(remote.Port, datagram);
         if (network.Random.NextDouble() >= network.DatagramLossRate) network.Scheduler.After(network.Latency(), () => Arrive(bytes));
         return new ValueTask<int>(datagram.Length);
     }
@@ -268,7 +275,7 @@ internal sealed class SimulatedDatagramSocket(SimulatedHost host, SimulatedProce
             ObjectDisposedException.ThrowIf(_closed, this);
             if (ReceiveNow(bytes.Span) is { } datagram) return datagram;
             _receiving = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            await _receiving.Task.WaitAsync(cancel);
+            await _receiving.EndOrAsync(cancel);
         }
     }
 

@@ -9,10 +9,14 @@ namespace IoBufferEdge.Simulation;
 /// </summary>
 public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process) : IBufferStore
 {
+    private const int ReadsAtOneTimeMax = 20_000;
+
     private bool _open;
     private bool _busy;
     private bool _failed;
     private bool _disposed;
+    private int _readsNow;
+    private long _readAtTicks;
     private long _written;
     private long _commits;
     private long _failures;
@@ -26,7 +30,7 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         _open = true;
         disk.Scheduler.Trace.Add(disk.Scheduler, "store.open", process.Name);
         var queues = disk.Written.Values.OrderBy(queue => queue.Number).Select(queue => queue.ToOpening()).ToList();
-        return new StoreOpening(disk.Generation, queues, disk.RunningUs, null);
+        return new StoreOpening(disk.Generation, queues, disk.RunningUs, null) { HighestQueue = disk.HighestQueue };
     }
 
     public async ValueTask CommitAsync(CommitBatch batch)
@@ -87,6 +91,8 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
     {
         if (disk.ReadTimeMax > TimeSpan.Zero && disk.Random.Next(2) == 0) await Pause(disk.ReadTimeMax);
         if (!_open || _disposed) throw new StoreException("The simulated store is not open.");
+        (_readsNow, _readAtTicks) = (disk.Scheduler.NowTicks == _readAtTicks ? _readsNow + 1 : 0, disk.Scheduler.NowTicks);
+        Demand(_readsNow < ReadsAtOneTimeMax, $"{ReadsAtOneTimeMax} reads without time passing, now for {sequence} of queue {queue}");
         if (!disk.Written.TryGetValue(queue, out var stored) || stored.Find(sequence) is not { } block)
             return new BlockReading(BlockReadingStatus.End);
         if (block.Damaged) return new BlockReading(BlockReadingStatus.Damaged, stored.ResumeAfter(block, sequence));
@@ -122,11 +128,11 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         {
             if (q.Removes) continue;
             Demand(q.CreatesId is not null || disk.Written.ContainsKey(q.Queue), $"a batch for queue {q.Queue}, which was never made");
-            var last = q.Cursor;
+            var (last, reserved) = (q.Cursor, Math.Max(q.ReservedUpTo, disk.Written.GetValueOrDefault(q.Queue)?.ReservedUpTo ?? 0));
             foreach (var block in q.Blocks)
             {
                 Demand(block.FirstSequence > last, $"a block that begins at {block.FirstSequence}, not above {last}");
-                Demand(block.LastSequence <= q.ReservedUpTo, $"a block that ends at {block.LastSequence}, above what is reserved ({q.ReservedUpTo})");
+                Demand(block.LastSequence <= reserved, $"a block that ends at {block.LastSequence}, above what is reserved ({reserved})");
                 last = block.LastSequence;
             }
         }

@@ -66,7 +66,7 @@ public sealed class SimulatedNetworkTests
         Assert.Equal(1, await far.ReceiveAsync(new byte[100], default));
         _peer.Kill(_peerProcess);
         Assert.Equal(0, await near.ReceiveAsync(new byte[1], default));
-        Assert.True(near.Inspect().Established);
+        Assert.Equal((true, true), (near.Inspect().Established, near.Inspect().PeerFinished));
     });
 
     [Fact]

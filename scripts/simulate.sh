@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The deterministic simulation of the whole gateway: faults, virtual time, checkers of the promise.
+#   scripts/simulate.sh SEED                   replays one seed with its trace
+#   scripts/simulate.sh --seeds N [--from K]   runs many and shows those that fail, with the faults they need
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+require_sdk
+mkdir -p artifacts/logs
+quietly artifacts/logs/build-simulation.log dotnet build tests/IoBufferEdge.Simulation -c Release
+exec dotnet tests/IoBufferEdge.Simulation/bin/Release/net10.0/IoBufferEdge.Simulation.dll "$@"

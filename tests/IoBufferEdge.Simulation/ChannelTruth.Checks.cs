@@ -1,0 +1,81 @@
+using IoBufferEdge.Buffers;
+using IoBufferEdge.Configuration;
+
+namespace IoBufferEdge.Simulation;
+
+/// <summary>The rules, each as one check.</summary>
+public sealed partial class ChannelTruth
+{
+    private void CheckNothingMissing(Transmission arrived)
+    {
+        while (_frontier < _accepted.Count && (_accepted[_frontier].Optional || IsAccountedFor(_accepted[_frontier]))) _frontier++;
+        for (var i = _frontier; i < _accepted.Count && _accepted[i].Sequence < arrived.Sequence; i++)
+        {
+            var earlier = _accepted[i];
+            if (!earlier.Optional && IsSecured(earlier) && !IsAccountedFor(earlier))
+                Violate($"message {arrived} arrived while {earlier}, secured, is neither delivered nor parked nor discarded");
+        }
+    }
+
+    private void CheckRepeat(PeerConnection connection, Transmission transmission)
+    {
+        Repeats++;
+        connection.RepeatedBytes += transmission.Payload.Length;
+        connection.Repeats = true;
+        var destination = Config.Destination;
+        var bound = (long)destination.WindowBytes + destination.ResendBytes + (2 * LargestMessage);
+        if (connection.Life == Life && !connection.FirstOfLife && connection.RepeatedBytes > bound)
+            Violate($"{connection.RepeatedBytes} bytes came again on one connection; window and resend_bytes allow {bound}");
+        if (transmission.Sequence <= _cursorThatHolds && transmission.Life < connection.Life && connection.FirstOfLife)
+            Violate($"message {transmission} came again after a crash although the cursor {_cursorThatHolds} had been there for long");
+    }
+
+    /// <summary>Inside one life repeats are unbroken runs.</summary>
+    private void CheckRun(PeerConnection connection, long sequence)
+    {
+        if (!connection.Repeats || connection.LastSequence == 0 || connection.Life != Life) return;
+        for (var i = IndexOf(connection.LastSequence) + 1; i < _accepted.Count && _accepted[i].Sequence < sequence; i++)
+        {
+            var between = _accepted[i];
+            if (between.Life == Life && between.Seen && !IsParked(between.Sequence) && !IsDiscarded(between.Sequence))
+                Violate($"repeats are no unbroken run: {between} was left out between {connection.LastSequence} and {sequence}");
+        }
+    }
+
+    private void CheckLedger(ChannelBuffer buffer)
+    {
+        var ledger = buffer.Ledger;
+        // What damage destroyed leaves a difference until the next start takes stock.
+        var difference = ledger.Received - ledger.Delivered - ledger.Buffered - ledger.Parked - ledger.Discarded;
+        if (difference < 0 || difference > ledger.Lost)
+        {
+            Violate($"the ledger does not add up: received {ledger.Received}, delivered {ledger.Delivered}, buffered {ledger.Buffered}, " +
+                $"parked {ledger.Parked}, discarded {ledger.Discarded}, lost {ledger.Lost}");
+        }
+
+        var secured = buffer.SecuredSequence;
+        var unsecured = 0L;
+        for (var i = _accepted.Count - 1; i >= 0 && _accepted[i].Life == Life && _accepted[i].Sequence > secured; i--) unsecured++;
+        var received = _receivedAtBegin + _acceptedInLife - unsecured + _droppedInLife;
+        if (ledger.Received != received) Violate($"the ledger says {ledger.Received} received; {received} were (begin {_receivedAtBegin})");
+    }
+
+    private void CheckSecuredIsSomewhere(Func<Transmission, bool> unreadAtPeer)
+    {
+        var readable = disk.Readable(Id);
+        foreach (var transmission in _accepted)
+        {
+            if (!transmission.Secured || IsAccountedFor(transmission) || readable.Contains(transmission.Sequence)) continue;
+            if (unreadAtPeer(transmission)) continue;
+            Violate($"message {transmission}, secured, is neither delivered, nor on the medium behind the cursor, nor parked, nor discarded");
+        }
+    }
+
+    /// <summary>Where the cursor was so long ago that a commit must have carried it since (rule 9), while the medium worked.</summary>
+    private long SettledCursor(TimeSpan settled)
+    {
+        var until = scheduler.NowTicks - TimeSpan.FromSeconds(2).Ticks;
+        if (settled.Ticks > until) return 0;
+        return _cursors.LastOrDefault(sample => sample.Ticks <= until).Cursor;
+    }
+}
