@@ -259,7 +259,7 @@ public sealed class Channel : IDeliverySink
             endLink.Cancel();
         }
 
-        var end = await watching;
+        var end = await EndOfAsync(watching);
         await pumping;
         _connected = false;
         _blocked = false;
@@ -267,6 +267,20 @@ public sealed class Channel : IDeliverySink
         Log.DestinationEnded(_log, Config.Id, Describe(Config.Destination), end.Reason);
         NoteError(ref _destinationError, end.Reason);
         _buffer.EndLink(end);
+    }
+
+    /// <summary>How the link ended. One that broke in a way it should not is an un-orderly end like any other: nothing is lost, all is said.</summary>
+    private async Task<LinkEnd> EndOfAsync(Task<LinkEnd> watching)
+    {
+        try
+        {
+            return await watching;
+        }
+        catch (Exception e)
+        {
+            Log.EndpointBroke(_log, Config.Id, "destination", e);
+            return new LinkEnd(false, $"{e.GetType().Name}: {e.Message}");
+        }
     }
 
     private async Task PumpAsync(IDestinationLink link, CancellationToken cut)
@@ -283,6 +297,10 @@ public sealed class Channel : IDeliverySink
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException or EndpointException)
         {
             // A broken link says why it ended in WatchAsync.
+        }
+        catch (Exception e)
+        {
+            Log.EndpointBroke(_log, Config.Id, "destination", e);
         }
     }
 
