@@ -372,8 +372,9 @@ public sealed class Channel : IDeliverySink
 
     private void NoteFailure(ref string? slot, string side, Exception e)
     {
-        if (e is EndpointException) Log.EndpointFailed(_log, Config.Id, side, e.Message);
-        else Log.EndpointBroke(_log, Config.Id, side, e);
+        // One line per reason, not one per attempt: a peer that stays away must not fill the log.
+        if (e is not EndpointException) Log.EndpointBroke(_log, Config.Id, side, e);
+        else if (slot != e.Message) Log.EndpointFailed(_log, Config.Id, side, e.Message);
         NoteError(ref slot, e is EndpointException ? e.Message : $"{side}: {e.GetType().Name}: {e.Message}");
     }
 
