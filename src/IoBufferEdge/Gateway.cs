@@ -97,7 +97,7 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
             _committer = new Committer(_services.Store, _clock, _life, _config.Buffer.MaxSyncsPerS, _config.Buffer.DeviceMaxBytes, _services.Time, _services.Log);
             foreach (var queue in _opening.Queues)
             {
-                _lastQueueNumber = Math.Max(_lastQueueNumber, queue.Number);
+                _lastQueueNumber = Math.Max(Math.Max(_lastQueueNumber, _opening.HighestQueue), queue.Number);
                 _idle[queue.Id] = queue;
                 foreach (var lost in queue.Lost) Log.MessagesLost(_services.Log, queue.Id, lost.First, lost.Last);
             }

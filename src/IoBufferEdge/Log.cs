@@ -72,6 +72,15 @@ public static partial class Log
     [LoggerMessage(301, LogLevel.Information, "The store works again.")]
     public static partial void StoreWorksAgain(ILogger log);
 
+    [LoggerMessage(303, LogLevel.Warning, "The ballast was given back, so that records can still be written: {Reason}")]
+    public static partial void StoreBallastReleased(ILogger log, string reason);
+
+    [LoggerMessage(304, LogLevel.Warning, "No room for the ballast {Path}: a full medium stops cursor and park records too.")]
+    public static partial void StoreWithoutBallast(ILogger log, string path);
+
+    [LoggerMessage(305, LogLevel.Warning, "The high-water mark was not written: {Reason}")]
+    public static partial void StoreMarkNotWritten(ILogger log, string reason);
+
     // Destinations
 
     [LoggerMessage(420, LogLevel.Warning, "Channel {Channel}: the destination refused the client {Client}: {Reason}")]

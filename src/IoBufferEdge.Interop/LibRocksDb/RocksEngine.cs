@@ -97,6 +97,24 @@ public sealed unsafe class RocksEngine : IDisposable
         ThrowIf(error);
     }
 
+    /// <summary>Names of the table files, of all families, whose keys overlap [<paramref name="start"/>, <paramref name="limit"/>).</summary>
+    public List<string> TablesInRange(ReadOnlySpan<byte> start, ReadOnlySpan<byte> limit)
+    {
+        using var files = new RocksHandle(rocksdb_livefiles(_database), rocksdb_livefiles_destroy);
+        var names = new List<string>();
+        for (var i = 0; i < rocksdb_livefiles_count(files); i++)
+        {
+            nuint smallestLength, largestLength;
+            var smallest = rocksdb_livefiles_smallestkey(files, i, &smallestLength);
+            var largest = rocksdb_livefiles_largestkey(files, i, &largestLength);
+            if (new ReadOnlySpan<byte>(smallest, (int)smallestLength).SequenceCompareTo(limit) >= 0) continue;
+            if (new ReadOnlySpan<byte>(largest, (int)largestLength).SequenceCompareTo(start) < 0) continue;
+            names.Add(Marshal.PtrToStringUTF8((nint)rocksdb_livefiles_name(files, i))!.TrimStart('/'));
+        }
+
+        return names;
+    }
+
     public RocksBatch NewBatch() => new(_families);
 
     /// <summary>An iterator over [<paramref name="lower"/>, <paramref name="upper"/>) that leaves the block cache alone. Keep it short-lived.</summary>

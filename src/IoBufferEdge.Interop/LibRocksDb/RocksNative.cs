@@ -47,6 +47,12 @@ internal static unsafe partial class RocksNative
         RocksHandle database, RocksHandle family, byte* start, nuint startLength, byte* limit, nuint limitLength, byte** error);
     [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial void rocksdb_repair_db(RocksHandle options, string path, byte** error);
+    [LibraryImport(Library)] internal static partial nint rocksdb_livefiles(RocksHandle database);
+    [LibraryImport(Library)] internal static partial int rocksdb_livefiles_count(RocksHandle files);
+    [LibraryImport(Library)] internal static partial byte* rocksdb_livefiles_name(RocksHandle files, int index);
+    [LibraryImport(Library)] internal static partial byte* rocksdb_livefiles_smallestkey(RocksHandle files, int index, nuint* length);
+    [LibraryImport(Library)] internal static partial byte* rocksdb_livefiles_largestkey(RocksHandle files, int index, nuint* length);
+    [LibraryImport(Library)] internal static partial void rocksdb_livefiles_destroy(nint files);
     [LibraryImport(Library)] internal static partial void rocksdb_free(void* memory);
 
     // Write batch

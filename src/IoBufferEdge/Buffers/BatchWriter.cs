@@ -33,7 +33,7 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         var needed = contents.Index.In(contents.OpenSegment).ToList();
         if (needed.Count > 0)
         {
-            _changes.Put(RecordsFamily, StoreRecords.SummaryKey(contents.OpenSegment), StoreRecords.Summary(needed));
+            PutRecord(StoreRecords.SummaryKey(contents.OpenSegment), StoreRecords.Summary(needed));
             contents.Summarized.Add(contents.OpenSegment);
         }
 
@@ -46,7 +46,7 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         contents.OpenSegment++;
         contents.OpenBytes = 0;
         contents.Open.Clear();
-        _changes.Put(RecordsFamily, StoreRecords.OpenSegment, StoreRecords.U32(contents.OpenSegment));
+        PutRecord(StoreRecords.OpenSegment, StoreRecords.U32(contents.OpenSegment));
         engine.WriteSynced(_changes);
         engine.Flush(wait: false);
         foreach (var (from, to) in contents.Index.Unneeded(contents.OpenSegment))
@@ -66,7 +66,7 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         }
 
         contents.RunningUs = batch.RunningUs;
-        _changes.Put(RecordsFamily, StoreRecords.Clock, StoreRecords.I64(batch.RunningUs));
+        PutRecord(StoreRecords.Clock, StoreRecords.I64(batch.RunningUs));
         engine.WriteSynced(_changes);
     }
 
@@ -100,7 +100,7 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         foreach (var discard in commit.Discards) AddDiscard(commit.Queue, queue, discard);
         ForgetPassed(commit.Queue, queue);
 
-        _changes.Put(RecordsFamily, StoreRecords.QueueKey('K', commit.Queue), StoreRecords.State(queue));
+        PutRecord(StoreRecords.QueueKey('K', commit.Queue), StoreRecords.State(queue));
         if (contents.Open.TryGetValue(commit.Queue, out var open)) TrimOpen(commit.Queue, open, commit.Cursor);
     }
 
@@ -112,8 +112,7 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
             throw new ArgumentException($"Queue number {commit.Queue} was given before or is out of range: the next one is {contents.HighestQueue + 1}.");
         contents.Queues.Add(commit.Queue, queue = new QueueState { Id = commit.CreatesId });
         contents.HighestQueue = commit.Queue;
-        _changes.Put(RecordsFamily, StoreRecords.QueueKey('Q', commit.Queue), StoreRecords.Name(commit.CreatesId));
-        _changes.Put(RecordsFamily, StoreRecords.HighestQueue, StoreRecords.U32((uint)commit.Queue));
+        PutRecord(StoreRecords.HighestQueue, StoreRecords.U32((uint)commit.Queue));
         return queue;
     }
 
@@ -135,7 +134,7 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
     {
         queue.Lives.RemoveAll(l => l.BeginsAt == life.BeginsAt);
         queue.Lives.Add(life);
-        _changes.Put(RecordsFamily, StoreRecords.NumberKey('L', number, life.BeginsAt), StoreRecords.I64(life.Life, life.RecoveredUpTo));
+        PutRecord(StoreRecords.NumberKey('L', number, life.BeginsAt), StoreRecords.I64(life.Life, life.RecoveredUpTo));
     }
 
     private void AddDiscard(int number, QueueState queue, SequenceRange discard)
@@ -149,25 +148,22 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         }
 
         queue.Discards.Add(discard);
-        _changes.Put(RecordsFamily, StoreRecords.NumberKey('D', number, first), StoreRecords.I64(discard.Last));
+        PutRecord(StoreRecords.NumberKey('D', number, first), StoreRecords.I64(discard.Last));
     }
 
     private void ForgetPassed(int number, QueueState queue)
     {
-        for (var passed = queue.Lives.FindIndex(l => l.Gap.Last > queue.Cursor) is var i and >= 0 ? i : queue.Lives.Count;
-             passed > StoreRecords.PassedKept;
-             passed--)
-        {
-            _changes.Delete(RecordsFamily, StoreRecords.NumberKey('L', number, queue.Lives[0].BeginsAt));
-            queue.Lives.RemoveAt(0);
-        }
+        ForgetPassed(number, 'L', queue.Lives, life => life.Gap.Last <= queue.Cursor, life => life.BeginsAt);
+        ForgetPassed(number, 'D', queue.Discards, discard => discard.Last <= queue.Cursor, discard => discard.First);
+        ForgetPassed(number, 'X', queue.Missed, missed => missed.Last <= queue.Cursor, missed => missed.First);
+    }
 
-        for (var passed = queue.Discards.FindIndex(d => d.Last > queue.Cursor) is var i and >= 0 ? i : queue.Discards.Count;
-             passed > StoreRecords.PassedKept;
-             passed--)
+    private void ForgetPassed<T>(int number, char kind, List<T> records, Predicate<T> isPassed, Func<T, long> key)
+    {
+        while (records.Count > StoreRecords.PassedKept && isPassed(records[StoreRecords.PassedKept]))
         {
-            _changes.Delete(RecordsFamily, StoreRecords.NumberKey('D', number, queue.Discards[0].First));
-            queue.Discards.RemoveAt(0);
+            _changes.Delete(RecordsFamily, StoreRecords.NumberKey(kind, number, key(records[0])));
+            records.RemoveAt(0);
         }
     }
 
@@ -200,14 +196,16 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         contents.Open.Remove(number);
         _changes.DeleteRange(
             MessagesFamily, StoreRecords.BlockKey(contents.OpenSegment, number, 0), StoreRecords.BlockKeyEnd(contents.OpenSegment, number));
-        _changes.Delete(RecordsFamily, StoreRecords.QueueKey('Q', number));
         _changes.Delete(RecordsFamily, StoreRecords.QueueKey('K', number));
-        foreach (var kind in "LDP")
+        foreach (var kind in "LDPX")
         {
             _changes.DeleteRange(
                 RecordsFamily, StoreRecords.NumberKey(kind, number, 0), StoreRecords.NumberKey(kind, number, long.MaxValue));
         }
     }
+
+    private void PutRecord(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value) =>
+        _changes.Put(RecordsFamily, key, StoreRecords.Seal(key, value));
 
     private Span<byte> Encode(PendingBlock block)
     {

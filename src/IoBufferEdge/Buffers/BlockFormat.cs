@@ -104,7 +104,8 @@ public static class BlockFormat
         return header.Count > 0 && header.PayloadBytes >= 0 && header.FirstSequence > 0;
     }
 
-    private static uint Checksum(ReadOnlySpan<byte> bytes)
+    /// <summary>CRC32C (Castagnoli).</summary>
+    internal static uint Checksum(ReadOnlySpan<byte> bytes)
     {
         var crc = uint.MaxValue;
         var words = MemoryMarshal.Cast<byte, ulong>(bytes);

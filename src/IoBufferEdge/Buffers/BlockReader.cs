@@ -4,10 +4,16 @@ using static IoBufferEdge.Buffers.RocksStoreOptions;
 namespace IoBufferEdge.Buffers;
 
 /// <summary>
-/// Finds blocks. The block that contains a number may lie in any segment whose range covers it; blocks of different segments may
-/// overlap and then hold the same messages, so the newest that reads is taken, and damage counts only when no other copy reads.
+/// Finds blocks of one queue. The block that contains a number may lie in any segment whose range covers it; blocks of different
+/// segments may overlap and then hold the same messages, so the newest that reads is taken, and damage counts only when no other
+/// copy reads. Where the engine refuses a table, because a checksum of its own fails, the files are scanned for the block: the
+/// engine's checksums cover its neighbours, or the whole table.
 /// </summary>
-internal static class BlockReader
+/// <param name="engine">The open engine.</param>
+/// <param name="directory">The engine's folder.</param>
+/// <param name="queue">The queue's number.</param>
+/// <param name="segments">The queue's segments that hold a number at or above the one that is read, oldest first.</param>
+internal readonly struct BlockReader(RocksEngine engine, string directory, int queue, List<(uint Segment, BlockSpan Span)> segments)
 {
     private enum Look
     {
@@ -16,78 +22,115 @@ internal static class BlockReader
         Damaged,
     }
 
-    /// <param name="engine">The open engine.</param>
-    /// <param name="segments">The queue's segments that hold a number at or above <paramref name="sequence"/>, oldest first.</param>
-    /// <param name="queue">The queue's number.</param>
-    /// <param name="sequence">The number that is looked for.</param>
-    /// <param name="visitor">Sees the block.</param>
-    public static BlockReading Read(
-        RocksEngine engine, List<(uint Segment, BlockSpan Span)> segments, int queue, long sequence, IBlockVisitor visitor)
+    /// <summary>Shows the block that contains <paramref name="sequence"/>, or the next one above it.</summary>
+    public BlockReading Read(long sequence, IBlockVisitor visitor)
     {
         var damaged = false;
         for (var i = segments.Count - 1; i >= 0; i--)
         {
             if (segments[i].Span.First > sequence) continue;
-            var look = VisitContaining(engine, segments[i].Segment, queue, sequence, visitor);
+            var look = VisitContaining(segments[i].Segment, sequence, visitor);
             if (look == Look.Found) return new BlockReading(BlockReadingStatus.Found);
             damaged |= look == Look.Damaged;
         }
 
-        for (var above = sequence; LowestAbove(engine, segments, queue, above) is { } next; above = next.First)
+        for (var above = sequence; LowestAbove(above) is { } next; above = next.First)
         {
-            if (!TryVisit(engine, next.Segment, queue, next.First, damaged ? null : visitor))
-            {
-                damaged = true;
-                continue;
-            }
-
-            return damaged
-                ? new BlockReading(BlockReadingStatus.Damaged, next.First)
-                : new BlockReading(BlockReadingStatus.Found);
+            if (!TryVisit(next.Segment, next.First, damaged ? null : visitor)) damaged = true;
+            else if (damaged) return new BlockReading(BlockReadingStatus.Damaged, next.First);
+            else return new BlockReading(BlockReadingStatus.Found);
         }
 
         return damaged ? new BlockReading(BlockReadingStatus.Damaged, long.MaxValue) : new BlockReading(BlockReadingStatus.End);
     }
 
-    private static Look VisitContaining(RocksEngine engine, uint segment, int queue, long sequence, IBlockVisitor visitor)
+    private Look VisitContaining(uint segment, long sequence, IBlockVisitor visitor)
     {
-        using var iterator = OfQueue(engine, segment, queue);
-        iterator.SeekForPrev(StoreRecords.BlockKey(segment, queue, sequence));
-        iterator.ThrowIfFailed();
-        if (!iterator.IsValid) return Look.Absent;
-        var first = StoreRecords.ReadBlockKey(iterator.Key).First;
-        if (!IsBlock(iterator.Value, first, out var last)) return Look.Damaged;
-        if (last < sequence) return Look.Absent;
-        visitor.Visit(iterator.Value);
-        return Look.Found;
+        try
+        {
+            using var iterator = OfSegment(segment);
+            iterator.SeekForPrev(StoreRecords.BlockKey(segment, queue, sequence));
+            iterator.ThrowIfFailed();
+            if (!iterator.IsValid) return Look.Absent;
+            if (!IsBlock(iterator.Value, StoreRecords.ReadBlockKey(iterator.Key).First, out var last)) return Look.Damaged;
+            if (last < sequence) return Look.Absent;
+            visitor.Visit(iterator.Value);
+            return Look.Found;
+        }
+        catch (RocksException)
+        {
+            // Within a segment's range every number lies in some block, but for gaps between lives.
+            if (ScanFiles(segment, header => header.FirstSequence <= sequence && header.LastSequence >= sequence) is not { } block) return Look.Damaged;
+            visitor.Visit(block);
+            return Look.Found;
+        }
     }
 
-    private static bool TryVisit(RocksEngine engine, uint segment, int queue, long first, IBlockVisitor? visitor)
+    private bool TryVisit(uint segment, long first, IBlockVisitor? visitor)
     {
-        using var iterator = OfQueue(engine, segment, queue);
-        iterator.Seek(StoreRecords.BlockKey(segment, queue, first));
-        if (!iterator.IsValid || !IsBlock(iterator.Value, first, out _)) return false;
-        visitor?.Visit(iterator.Value);
-        return true;
+        try
+        {
+            using var iterator = OfSegment(segment);
+            iterator.Seek(StoreRecords.BlockKey(segment, queue, first));
+            iterator.ThrowIfFailed();
+            if (!iterator.IsValid || !IsBlock(iterator.Value, first, out _)) return false;
+            visitor?.Visit(iterator.Value);
+            return true;
+        }
+        catch (RocksException)
+        {
+            if (ScanFiles(segment, header => header.FirstSequence == first) is not { } block) return false;
+            visitor?.Visit(block);
+            return true;
+        }
     }
 
     /// <summary>The lowest first number above <paramref name="sequence"/>; the newest segment where several begin there.</summary>
-    private static (uint Segment, long First)? LowestAbove(
-        RocksEngine engine, List<(uint Segment, BlockSpan Span)> segments, int queue, long sequence)
+    private (uint Segment, long First)? LowestAbove(long sequence)
     {
         (uint Segment, long First)? lowest = null;
         foreach (var (segment, span) in segments)
         {
             if (span.Last <= sequence || lowest is { } best && Math.Max(span.First, sequence + 1) > best.First) continue;
-            using var iterator = OfQueue(engine, segment, queue);
-            iterator.Seek(StoreRecords.BlockKey(segment, queue, sequence + 1));
-            iterator.ThrowIfFailed();
-            if (!iterator.IsValid) continue;
-            var first = StoreRecords.ReadBlockKey(iterator.Key).First;
-            if (lowest is null || first <= lowest.Value.First) lowest = (segment, first);
+            if (FirstAbove(segment, sequence) is { } first && (lowest is null || first <= lowest.Value.First)) lowest = (segment, first);
         }
 
         return lowest;
+    }
+
+    private long? FirstAbove(uint segment, long sequence)
+    {
+        try
+        {
+            using var iterator = OfSegment(segment);
+            iterator.Seek(StoreRecords.BlockKey(segment, queue, sequence + 1));
+            iterator.ThrowIfFailed();
+            return iterator.IsValid ? StoreRecords.ReadBlockKey(iterator.Key).First : null;
+        }
+        catch (RocksException)
+        {
+            return ScanFiles(segment, header => header.FirstSequence > sequence) is { } block && BlockFormat.TryRead(block, out var read)
+                ? read.Header.FirstSequence
+                : null;
+        }
+    }
+
+    /// <summary>The lowest block of the segment that fits, from the files themselves: tables, and logs for what no table has yet.</summary>
+    private byte[]? ScanFiles(uint segment, Predicate<BlockHeader> fits)
+    {
+        var (wanted, lowest, found) = (queue, long.MaxValue, default(byte[]));
+        void Keep(ReadOnlySpan<byte> key, ReadOnlySpan<byte> block)
+        {
+            var at = StoreRecords.ReadBlockKey(key);
+            if (at.Segment != segment || at.Queue != wanted || at.First >= lowest) return;
+            if (!BlockFormat.TryReadHeader(block, out var header) || !fits(header)) return;
+            (lowest, found) = (at.First, block.ToArray());
+        }
+
+        foreach (var table in engine.TablesInRange(StoreRecords.BlockKey(segment, 0, 0), StoreRecords.BlockKey(segment + 1, 0, 0)))
+            LogScan.TableBlocks(Path.Combine(directory, table), Keep);
+        foreach (var log in Directory.EnumerateFiles(directory, "*.log")) LogScan.LogBlocks(log, Keep);
+        return found;
     }
 
     private static bool IsBlock(ReadOnlySpan<byte> value, long first, out long last)
@@ -98,7 +141,6 @@ internal static class BlockReader
         return true;
     }
 
-    // The blocks' own checksums decide: the engine's would lose the neighbours of a damaged block with it.
-    private static RocksIterator OfQueue(RocksEngine engine, uint segment, int queue) =>
-        engine.NewIterator(MessagesFamily, StoreRecords.BlockKey(segment, queue, 0), StoreRecords.BlockKeyEnd(segment, queue), verifyChecksums: false);
+    private RocksIterator OfSegment(uint segment) =>
+        engine.NewIterator(MessagesFamily, StoreRecords.BlockKey(segment, queue, 0), StoreRecords.BlockKeyEnd(segment, queue));
 }

@@ -10,10 +10,14 @@ namespace IoBufferEdge.Buffers;
 /// The device's store on RocksDB. One thread of its own opens, writes, deletes and closes, so that a caller never waits in the kernel
 /// for a disk; it completes whoever awaits it. Reads run on the caller's thread; a gate keeps the engine open while one is under way.
 /// After a failed write the engine is taken as suspect: reads go on, commits are refused until <see cref="ReopenAsync"/>.
-/// What lies on disk: <see cref="StoreRecords"/>. What is kept in memory: <see cref="StoreContents"/>.
+/// What lies on disk: <see cref="StoreRecords"/>, <see cref="HighWaterMark"/>, <see cref="Ballast"/>. What is kept in memory:
+/// <see cref="StoreContents"/>. Damage: <see cref="StoreInspection"/>, <see cref="Salvage"/>.
 /// </summary>
 public sealed class RocksBufferStore : IBufferStore
 {
+    private static readonly TimeSpan MarkEvery = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan BallastRetryEvery = TimeSpan.FromSeconds(10);
+
     private readonly RocksStoreOptions _options;
     private readonly TimeProvider _time;
     private readonly Random _random;
@@ -21,20 +25,29 @@ public sealed class RocksBufferStore : IBufferStore
     private readonly BlockingCollection<Action> _work = [];
     private readonly ReaderWriterLockSlim _gate = new();
     private readonly Lock _indexLock = new();
+    private readonly StoreUsageMeter _usage;
+    private readonly HighWaterMark _mark;
+    private readonly Ballast _ballast;
+    private FileStream? _lock;
     private RocksEngine? _engine;
     private StoreContents? _contents;
     private BatchWriter? _writer;
     private bool _failed;
-    private long _commits;
-    private long _failures;
+    private bool _markIsDue;
+    private long _markWrittenAt;
+    private long _ballastTriedAt;
+    private long _life;
 
     public RocksBufferStore(RocksStoreOptions options, TimeProvider time, Random random, ILogger log)
     {
         (_options, _time, _random, _log) = (options, time, random, log);
+        _usage = new StoreUsageMeter(options, time);
+        _mark = new HighWaterMark(options.MarkPath);
+        _ballast = new Ballast(options.BallastPath, options.BallastBytes);
         new Thread(RunWork) { Name = "store", IsBackground = true }.Start();
     }
 
-    public StoreUsage Usage => new(0, 0, 0, Interlocked.Read(ref _commits), Interlocked.Read(ref _failures));
+    public StoreUsage Usage => _usage.Read();
 
     public ValueTask<StoreOpening> OpenAsync() => OnThread(Open);
 
@@ -50,7 +63,7 @@ public sealed class RocksBufferStore : IBufferStore
             var engine = RequireEngine();
             List<(uint, BlockSpan)> segments;
             lock (_indexLock) segments = _contents!.Index.From(queue, sequence);
-            return new ValueTask<BlockReading>(BlockReader.Read(engine, segments, queue, sequence, visitor));
+            return new ValueTask<BlockReading>(new BlockReader(engine, _options.Directory, queue, segments).Read(sequence, visitor));
         }
         catch (RocksException failure)
         {
@@ -95,28 +108,69 @@ public sealed class RocksBufferStore : IBufferStore
 
     private StoreOpening Open()
     {
-        Directory.CreateDirectory(_options.Directory);
-        SyncFiles();
+        try
+        {
+            return OpenWithRoom();
+        }
+        catch (StoreException failure) when (failure.OutOfSpace && _ballast.Release())
+        {
+            Log.StoreBallastReleased(_log, failure.Message);
+            return OpenWithRoom();
+        }
+    }
+
+    private StoreOpening OpenWithRoom()
+    {
+        var mark = PrepareFolder();
+        string? salvage = null;
+        if (StoreInspection.FindDamage(_options, mark) is { } damage)
+            salvage = new Salvage(_options, mark, _random, _time).Run(damage);
+
         OpenEngine();
         var contents = _contents!;
-        return new StoreOpening(contents.Generation, [.. contents.Queues.Select(q => Opening(q.Key, q.Value))], contents.RunningUs, null)
+        if (mark?.Generation != contents.Generation) WriteMark();
+        TryMakeBallast();
+        return new StoreOpening(
+            contents.Generation, [.. contents.Queues.Select(q => Opening(q.Key, q.Value, mark))], contents.RunningUs, salvage)
         {
             HighestQueue = contents.HighestQueue,
         };
     }
 
-    private void OpenEngine()
+    /// <summary>Takes the data folder for this process, removes what an interrupted start left, and syncs what the former one wrote.</summary>
+    private Mark? PrepareFolder()
     {
         try
         {
-            var engine = RocksEngine.Open(_options.Directory, Database, Families);
+            Directory.CreateDirectory(_options.Directory);
+            _lock ??= new FileStream(_options.LockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            _ballast.Adopt();
+            if (Directory.Exists(Salvage.WorkPath(_options))) Directory.Delete(Salvage.WorkPath(_options), recursive: true);
+            SyncFiles();
+            return _mark.Read();
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new StoreException(
+                $"{_options.Directory} cannot be opened, or another process uses it: {failure.Message}",
+                failure is IOException io && LinuxFiles.IsOutOfSpace(io),
+                failure);
+        }
+    }
+
+    private void OpenEngine()
+    {
+        RocksEngine? engine = null;
+        try
+        {
+            engine = RocksEngine.Open(_options.Directory, Database, Families);
             _contents = StoreContents.Load(engine) ?? CreateContents(engine);
             _writer = new BatchWriter(engine, _contents, _options);
-            _engine = engine;
-            _failed = false;
+            (_engine, _failed) = (engine, false);
         }
         catch (RocksException failure)
         {
+            engine?.Dispose();
             throw ToStoreException("open", failure);
         }
     }
@@ -125,13 +179,14 @@ public sealed class RocksBufferStore : IBufferStore
     {
         var generation = _random.NextInt64(1, long.MaxValue);
         using var batch = engine.NewBatch();
-        batch.Put(RecordsFamily, StoreRecords.Version, StoreRecords.VersionValue(generation));
+        batch.Put(RecordsFamily, StoreRecords.Version, StoreRecords.Seal(StoreRecords.Version, StoreRecords.VersionValue(generation)));
         engine.WriteSynced(batch);
         return StoreContents.Create(generation);
     }
 
-    private QueueOpening Opening(int number, QueueState queue)
+    private QueueOpening Opening(int number, QueueState queue, Mark? mark)
     {
+        MarkEntry? entry = mark?.Generation == _contents!.Generation && mark.Queues.TryGetValue(number, out var e) ? e : null;
         var spans = _contents!.Index.From(number, queue.Cursor + 1);
         var last = spans.Count == 0 ? default : spans.MaxBy(s => s.Span.Last).Span;
         return new QueueOpening
@@ -146,6 +201,7 @@ public sealed class RocksBufferStore : IBufferStore
             Counters = queue.Counters,
             Lives = [.. queue.Lives.Where(l => l.Gap.Last > queue.Cursor)],
             Discarded = [.. queue.Discards.Where(d => d.Last > queue.Cursor)],
+            Lost = [.. _contents.Missing(number, entry, out _).Union(queue.Missed.Where(m => m.Last > queue.Cursor)).OrderBy(m => m.First)],
         };
     }
 
@@ -155,18 +211,29 @@ public sealed class RocksBufferStore : IBufferStore
         if (_failed) throw new StoreException($"{_options.Directory}: the last write failed; the store must be reopened before the next.");
         try
         {
-            if (_writer!.NeedsNewSegment(batch)) _writer.SwitchSegment();
+            var setsBack = batch.Queues.Exists(q => q.Removes || _contents!.Queues.TryGetValue(q.Queue, out var known) && q.Cursor < known.Cursor);
+            var switches = _writer!.NeedsNewSegment(batch);
+            if (switches) _writer.SwitchSegment();
             _writer.Write(batch);
             lock (_indexLock) _writer.Publish(batch);
-            Interlocked.Increment(ref _commits);
+            _usage.CountCommit();
+            FollowUp(batch, markNow: switches || setsBack);
         }
         catch (Exception failure)
         {
             _failed = true;
-            Interlocked.Increment(ref _failures);
-            if (failure is RocksException engine) throw ToStoreException("write", engine);
-            throw;
+            _usage.CountFailure();
+            if (failure is not RocksException engine) throw;
+            throw ToStoreException("write", engine);
         }
+    }
+
+    private void FollowUp(CommitBatch batch, bool markNow)
+    {
+        _life = batch.Life;
+        _markIsDue |= batch.Queues.Exists(q => q.Blocks.Count > 0);
+        if (markNow || _markIsDue && _time.GetElapsedTime(_markWrittenAt) >= MarkEvery) WriteMark();
+        if (_ballast.HeldBytes == 0 && _time.GetElapsedTime(_ballastTriedAt) >= BallastRetryEvery) TryMakeBallast();
     }
 
     private void Reopen()
@@ -183,13 +250,24 @@ public sealed class RocksBufferStore : IBufferStore
         catch (Exception failure) when (failure is RocksException or StoreException or IOException)
         {
             CloseEngine();
-            Interlocked.Increment(ref _failures);
-            if (failure is RocksException engine) throw ToStoreException("reopen", engine);
-            throw;
+            _usage.CountFailure();
+            throw failure switch
+            {
+                RocksException engine => ToStoreException("reopen", engine),
+                IOException io => new StoreException(
+                    $"{_options.Directory}: cannot reopen the store: {io.Message}", OutOfSpace(LinuxFiles.IsOutOfSpace(io)), io),
+                _ => failure,
+            };
         }
     }
 
-    private void Close() => CloseEngine();
+    private void Close()
+    {
+        if (_markIsDue && _engine is not null && !_failed) WriteMark();
+        CloseEngine();
+        _mark.Dispose();
+        _lock?.Dispose();
+    }
 
     private void CloseEngine()
     {
@@ -209,18 +287,45 @@ public sealed class RocksBufferStore : IBufferStore
     /// <summary>Rule 7: what the former process wrote and did not sync must not be torn by a later power cut.</summary>
     private void SyncFiles()
     {
-        foreach (var file in Directory.EnumerateFiles(_options.Directory)) LinuxFiles.SyncData(file);
+        // Tables are left out: the engine synced each before its list of files named it, and 700 syncs take a second.
+        foreach (var file in Directory.EnumerateFiles(_options.Directory).Where(f => !f.EndsWith(".sst", StringComparison.Ordinal)))
+            _options.SyncFile(file);
         LinuxFiles.SyncFolder(_options.Directory);
     }
 
     private RocksEngine RequireEngine() =>
         _engine ?? throw new StoreException($"{_options.Directory}: the store is not open.");
 
-    private StoreException ToStoreException(string what, RocksException failure)
+    private void WriteMark()
     {
-        var full = failure.Message.Contains("No space left", StringComparison.Ordinal) ||
-            failure.Message.Contains("quota exceeded", StringComparison.OrdinalIgnoreCase);
-        return new StoreException($"{_options.Directory}: cannot {what} the store: {failure.Message}.", full, failure);
+        try
+        {
+            _mark.Write(new Mark(_contents!.Generation, _life, _contents.Queues.ToDictionary(
+                q => q.Key,
+                q => new MarkEntry(q.Value.Id, Math.Max(q.Value.Cursor, q.Value.LastWritten), q.Value.Cursor, q.Value.ReservedUpTo))));
+            (_markIsDue, _markWrittenAt) = (false, _time.GetTimestamp());
+        }
+        catch (IOException failure)
+        {
+            Log.StoreMarkNotWritten(_log, failure.Message); // the batch is durable all the same; the mark may lag
+        }
+    }
+
+    private void TryMakeBallast()
+    {
+        _ballastTriedAt = _time.GetTimestamp();
+        var had = _ballast.HeldBytes > 0;
+        if (!_ballast.TryMake(StoreUsageMeter.FreeBytes(_options)) && !had) Log.StoreWithoutBallast(_log, _options.BallastPath);
+    }
+
+    private StoreException ToStoreException(string what, RocksException failure) =>
+        new($"{_options.Directory}: cannot {what} the store: {failure.Message}.", OutOfSpace(StoreInspection.IsOutOfSpace(failure)), failure);
+
+    /// <summary>At the first sign of a full medium the ballast makes room for what must still be written.</summary>
+    private bool OutOfSpace(bool isFull)
+    {
+        if (isFull && _ballast.Release()) Log.StoreBallastReleased(_log, $"{_options.Directory}: the medium is full.");
+        return isFull;
     }
 
     private ValueTask<bool> OnThread(Action action) => OnThread(() =>

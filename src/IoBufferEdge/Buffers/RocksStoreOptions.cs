@@ -1,3 +1,4 @@
+using IoBufferEdge.Interop.Linux;
 using IoBufferEdge.Interop.LibRocksDb;
 
 namespace IoBufferEdge.Buffers;
@@ -22,6 +23,11 @@ public sealed record RocksStoreOptions
 
     /// <summary>Room kept for park, discard and cursor records on a full medium, and for the engine, which needs more than a memtable.</summary>
     public long BallastBytes { get; init; } = 16 << 20;
+
+    /// <summary>Replaced only by a test that cuts the power: it must know what was synced before the engine was opened.</summary>
+    internal Action<string> SyncFile { get; init; } = LinuxFiles.SyncData;
+
+    internal string LockPath => Path.Combine(DataDirectory, "store.lock");
 
     internal string DataDirectory => Path.GetDirectoryName(Path.GetFullPath(Directory))!;
 

@@ -61,6 +61,9 @@ internal sealed class SegmentIndex
                 yield return (queue, span);
     }
 
+    /// <summary>All segments that somebody needs, ascending.</summary>
+    public IReadOnlyCollection<uint> Needed => _users.Keys;
+
     public bool IsNeeded(uint segment) => _users.ContainsKey(segment);
 
     /// <summary>The runs of segments below <paramref name="limit"/> that nobody needs, as [From, To).</summary>

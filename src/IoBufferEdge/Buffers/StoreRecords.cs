@@ -17,14 +17,17 @@ namespace IoBufferEdge.Buffers;
 ///   'N'                       u32 highest queue number ever given: numbers are never given twice, also after a purge
 ///   'O'                       u32 number of the open segment
 ///   'C'                       i64 running time of the gateway over all its lives, µs
-///   'Q' queue u16             the queue's name (channel id), UTF-8
 ///   'K' queue u16             i64 cursor, i64 reserved up to, i64 last written, totals at cursor, totals at last written,
-///                             counters: delivered, parked, discarded, lost (totals each), i64 repeated
+///                             counters: delivered, parked, discarded, lost (totals each), i64 repeated; then the queue's
+///                             name (channel id), UTF-8
 ///   'L' queue u16, begin u64  i64 life, i64 recovered up to: "this life begins here"; explains the gap between the two
 ///   'D' queue u16, first u64  i64 last: numbers discarded by policy
+///   'X' queue u16, first u64  i64 last: numbers that a salvage could not find
 ///   'P' queue u16, number u64 a block of the one parked message
 ///   'S' segment u32           summary of a closed segment, per queue that still needs it: u16 queue, i64 first, i64 last,
 ///                             totals behind the last. A start reads these and scans only what has none.
+///   Every value but those of 'P' ends with a CRC32C over the key and the CRC32C of the value: a flipped bit is told even where the engine's own checksum covers
+///   more than the record.
 /// </code>
 /// Life and discard records are forgotten some time after the cursor has passed them (the newest <see cref="PassedKept"/> stay, because
 /// a stop may set the cursor back).
@@ -34,6 +37,7 @@ internal static class StoreRecords
     public const uint FormatVersion = 1;
     public const int PassedKept = 64;
     public const int BlockKeyBytes = 14;
+    public const uint SegmentMax = int.MaxValue;
     private const int StateBytes = 16 * sizeof(long);
     private const int SummaryEntryBytes = 2 + 4 * sizeof(long);
 
@@ -114,30 +118,38 @@ internal static class StoreRecords
 
     public static byte[] VersionValue(long generation) => [.. U32(FormatVersion), .. I64(generation)];
 
-    public static byte[] Name(string id) => Encoding.UTF8.GetBytes(id);
+    /// <summary>The value as it is written: with its checksum.</summary>
+    public static byte[] Seal(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value) => [.. value, .. U32(Checksum(key, value))];
 
-    public static byte[] State(QueueState q) => I64(
+    /// <summary>False when the record's checksum does not hold.</summary>
+    public static bool TryOpen(ReadOnlySpan<byte> key, ReadOnlySpan<byte> written, out ReadOnlySpan<byte> value)
+    {
+        value = written.Length < sizeof(uint) ? default : written[..^sizeof(uint)];
+        return written.Length >= sizeof(uint) && ReadU32(written[^sizeof(uint)..]) == Checksum(key, value);
+    }
+
+    public static byte[] State(QueueState q) => [.. I64(
         q.Cursor, q.ReservedUpTo, q.LastWritten, q.TotalsAtCursor.Messages, q.TotalsAtCursor.Bytes, q.TotalsAtLast.Messages, q.TotalsAtLast.Bytes,
         q.Counters.Delivered.Messages, q.Counters.Delivered.Bytes, q.Counters.Parked.Messages, q.Counters.Parked.Bytes,
-        q.Counters.Discarded.Messages, q.Counters.Discarded.Bytes, q.Counters.Lost.Messages, q.Counters.Lost.Bytes, q.Counters.Repeated);
+        q.Counters.Discarded.Messages, q.Counters.Discarded.Bytes, q.Counters.Lost.Messages, q.Counters.Lost.Bytes, q.Counters.Repeated), .. Encoding.UTF8.GetBytes(q.Id)];
 
-    /// <summary>False when the bytes are not a state record.</summary>
-    public static bool TryReadState(ReadOnlySpan<byte> bytes, QueueState into)
+    public static QueueState ReadState(ReadOnlySpan<byte> bytes) => new()
     {
-        if (bytes.Length != StateBytes) return false;
-        (into.Cursor, into.ReservedUpTo, into.LastWritten) = (ReadI64(bytes), ReadI64(bytes, 1), ReadI64(bytes, 2));
-        into.TotalsAtCursor = Totals(bytes, 3);
-        into.TotalsAtLast = Totals(bytes, 5);
-        into.Counters = new QueueCounters
+        Id = Encoding.UTF8.GetString(bytes[StateBytes..]),
+        Cursor = ReadI64(bytes),
+        ReservedUpTo = ReadI64(bytes, 1),
+        LastWritten = ReadI64(bytes, 2),
+        TotalsAtCursor = Totals(bytes, 3),
+        TotalsAtLast = Totals(bytes, 5),
+        Counters = new QueueCounters
         {
             Delivered = Totals(bytes, 7),
             Parked = Totals(bytes, 9),
             Discarded = Totals(bytes, 11),
             Lost = Totals(bytes, 13),
             Repeated = ReadI64(bytes, 15),
-        };
-        return true;
-    }
+        },
+    };
 
     public static byte[] Summary(IEnumerable<(int Queue, BlockSpan Span)> entries)
     {
@@ -159,6 +171,14 @@ internal static class StoreRecords
             var entry = bytes.AsSpan(at + 2, SummaryEntryBytes - 2);
             yield return (bytes[at] | (bytes[at + 1] << 8), new BlockSpan(ReadI64(entry), ReadI64(entry, 1), Totals(entry, 2)));
         }
+    }
+
+    private static uint Checksum(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
+    {
+        Span<byte> both = stackalloc byte[key.Length + sizeof(uint)];
+        key.CopyTo(both);
+        BinaryPrimitives.WriteUInt32LittleEndian(both[key.Length..], BlockFormat.Checksum(value));
+        return BlockFormat.Checksum(both);
     }
 
     private static QueueTotals Totals(ReadOnlySpan<byte> bytes, int index) => new(ReadI64(bytes, index), ReadI64(bytes, index + 1));
@@ -190,4 +210,7 @@ internal sealed class QueueState
 
     /// <summary>Ascending, without neighbours that touch.</summary>
     public List<SequenceRange> Discards { get; } = [];
+
+    /// <summary>What a salvage could not find, ascending.</summary>
+    public List<SequenceRange> Missed { get; } = [];
 }
