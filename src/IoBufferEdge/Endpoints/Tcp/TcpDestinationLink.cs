@@ -173,7 +173,6 @@ internal sealed class TcpDestinationLink : IDestinationLink
     private bool HasRoom(in DeliveryRun run)
     {
         if (_sink is null) throw new InvalidOperationException("WatchAsync starts before the first SendAsync.");
-        var bytesSent = _connection.BytesSent;
         var state = _connection.Inspect();
         lock (_lock)
         {
@@ -182,16 +181,20 @@ internal sealed class TcpDestinationLink : IDestinationLink
         }
 
         if (!IsTransport) return true;
-        var outstandingBytes = OutstandingBytes(bytesSent, state);
+        var outstandingBytes = OutstandingBytes(state);
         var windowBytes = _sink.WindowBytes(outstandingBytes);
-        if (outstandingBytes <= windowBytes) return true;
-        lock (_lock) return state.UnacknowledgedBytes == 0 && _window.MayAsk(run.Payload.Length, windowBytes);
+        lock (_lock)
+        {
+            if (outstandingBytes > windowBytes) return state.UnacknowledgedBytes == 0 && _window.MayAsk(run.Payload.Length, windowBytes / 4);
+            _window.Opened();
+            return true;
+        }
     }
 
     /// <summary>How much the peer has not read or not acknowledged, as far as its window shows.</summary>
-    private long OutstandingBytes(long bytesSent, in SendState state)
+    private long OutstandingBytes(in SendState state)
     {
-        lock (_lock) return _window.Observe(bytesSent, state) + state.UnacknowledgedBytes;
+        lock (_lock) return _window.Observe(state) + state.UnacknowledgedBytes;
     }
 
     private void BeginWrite(in DeliveryRun run)
@@ -221,7 +224,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
         if (_options.Confirm.Type == ConfirmType.None) _sink!.Confirmed(run.LastSequence);
     }
 
-    /// <summary>Not cancelled: a message cut in the middle by a stop would reach the peer in pieces. Disposing the link breaks it off.</summary>
+    /// <summary>Not cancelled: a stop would cut a message in the middle. Disposing the link breaks it off.</summary>
     private async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes)
     {
         while (!bytes.IsEmpty) bytes = bytes[await _connection.SendAsync(bytes, CancellationToken.None)..];
@@ -282,12 +285,12 @@ internal sealed class TcpDestinationLink : IDestinationLink
         }
     }
 
-    /// <summary>Asks the kernel, reports what is confirmed by now, lets a waiting sender go on. True when anything moved since the last look.</summary>
+    /// <summary>Asks the kernel, reports what is confirmed, lets a waiting sender go on. True when anything moved since the last look.</summary>
     private bool Look()
     {
         var bytesSent = _connection.BytesSent;
         var state = _connection.Inspect();
-        var outstandingBytes = OutstandingBytes(bytesSent, state);
+        var outstandingBytes = OutstandingBytes(state);
         long confirmed = 0;
         bool senderWaits;
         lock (_lock)
@@ -404,7 +407,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
         EndByFin($"{_connection.Remote} has closed the connection.");
     }
 
-    /// <summary>Rule 10: we end. The write under way is finished and its answer awaited, our sending side shut down, the peer's FIN awaited.</summary>
+    /// <summary>Rule 10: we end. The write under way and its answer are awaited, our sending side shut down, the peer's FIN awaited.</summary>
     private async ValueTask LeaveAsync()
     {
         lock (_lock) _closing = true;
@@ -491,7 +494,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
         }
     }
 
-    /// <summary>The first reason counts. Only what a <c>transport</c> confirmation passed over may be unread: else nothing is repeated.</summary>
+    /// <summary>The first reason counts. Only what was confirmed by <c>transport</c> may be unread: else nothing is repeated.</summary>
     private void End(bool orderly, string reason)
     {
         lock (_lock)

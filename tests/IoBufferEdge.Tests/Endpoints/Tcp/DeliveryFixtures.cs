@@ -39,7 +39,8 @@ internal sealed class RecordingSink : IDeliverySink
 
     public int Confirmations { get; private set; }
 
-    public long OutstandingMaxBytes { get; private set; }
+    /// <summary>What the link said last is unread or unacknowledged at the peer.</summary>
+    public long OutstandingLastBytes { get; private set; }
 
     public List<(long Sequence, bool Permanent, string Reason)> Rejections { get; } = [];
 
@@ -63,7 +64,7 @@ internal sealed class RecordingSink : IDeliverySink
 
     public long WindowBytes(long outstandingBytes)
     {
-        lock (_lock) OutstandingMaxBytes = Math.Max(OutstandingMaxBytes, outstandingBytes);
+        lock (_lock) OutstandingLastBytes = outstandingBytes;
         return WindowLimitBytes;
     }
 
