@@ -13,7 +13,7 @@ public sealed class DaemonTests : IDisposable
 
     /// <summary>Beside this assembly's own place in the source tree, in the same configuration.</summary>
     private static readonly string Binary = Path.Combine(
-        AppContext.BaseDirectory.Replace(Path.Combine("tests", "IoBufferEdge.Tests"), Path.Combine("src", "IoBufferEdge.Daemon")), "iobuffer");
+        AppContext.BaseDirectory.Replace("/tests/IoBufferEdge.Tests/", "/src/IoBufferEdge.Daemon/", StringComparison.Ordinal), "iobuffer");
 
     private readonly string _folder = Directory.CreateTempSubdirectory("iobuffer-daemon-").FullName;
     private readonly List<Process> _processes = [];
@@ -41,7 +41,8 @@ public sealed class DaemonTests : IDisposable
     }
 
     [Fact]
-    public async Task Version_names_itself() => Assert.StartsWith("iobuffer 0.", (await RunAsync("version")).Output, StringComparison.Ordinal);
+    public async Task Version_names_itself() =>
+        Assert.StartsWith("iobuffer 0.", (await RunAsync("version")).Output, StringComparison.Ordinal);
 
     [Fact]
     public async Task A_wrong_configuration_is_78_for_check_and_run()
