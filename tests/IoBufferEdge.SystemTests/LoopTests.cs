@@ -4,7 +4,8 @@ using Xunit;
 
 namespace IoBufferEdge.SystemTests;
 
-/// <summary>The long proofs, short: <c>IoBufferEdge.Benchmarks kill-loop 500</c>, <c>reset-loop 100</c> and <c>close-loop 100</c> are the real ones.</summary>
+/// <summary>The long proofs, short: <c>IoBufferEdge.Benchmarks kill-loop 500</c>, <c>reset-loop 100</c> and <c>close-loop 100</c> are the
+/// real ones.</summary>
 public class LoopTests(ITestOutputHelper output)
 {
     [Theory]

@@ -5,7 +5,8 @@ using Xunit;
 
 namespace IoBufferEdge.SystemTests;
 
-/// <summary>The published binary on its straight line: in, buffered, out, also across a crash and with every kind of acknowledgement.</summary>
+/// <summary>The published binary on its straight line: in, buffered, out, also across a crash and with every kind of
+/// acknowledgement.</summary>
 public class StraightLineTests(ITestOutputHelper output) : SystemTest(output)
 {
     [Theory]

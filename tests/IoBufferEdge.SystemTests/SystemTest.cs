@@ -4,7 +4,8 @@ using Xunit;
 
 namespace IoBufferEdge.SystemTests;
 
-/// <summary>What the tests of the published binary share: one channel from a sender to a receiver, and the end that every such test has.</summary>
+/// <summary>What the tests of the published binary share: one channel from a sender to a receiver, and the end that every such test
+/// has.</summary>
 public abstract class SystemTest(ITestOutputHelper output) : IDisposable
 {
     private readonly List<IDisposable> _things = [];

@@ -100,7 +100,8 @@ public sealed class Bench(int rounds, double roundSeconds, bool backlog)
         Show("idle");
     }
 
-    /// <summary>16 channels with a backlog of 10 M small messages (1 GB) between them: how fast it starts to forward, what memory it needs.</summary>
+    /// <summary>16 channels with a backlog of 10 M small messages (1 GB) between them: how fast it starts to forward, what memory it
+    /// needs.</summary>
     private void Backlog()
     {
         var ports = Enumerable.Range(0, BacklogChannels).Select(_ => (Source: FreePort.Tcp(), Sink: FreePort.Tcp())).ToArray();

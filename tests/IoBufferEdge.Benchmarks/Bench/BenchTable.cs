@@ -3,7 +3,8 @@ using System.Text.Json.Nodes;
 
 namespace IoBufferEdge.Benchmarks.Bench;
 
-/// <summary>Turns samples into the table of budgets: medians, their spread, the ratio to the relay, the bound, and whether it is met.</summary>
+/// <summary>Turns samples into the table of budgets: medians, their spread, the ratio to the relay, the bound, and whether it is
+/// met.</summary>
 public sealed class BenchTable(Dictionary<string, List<double>> samples)
 {
     private readonly List<string[]> _rows = [];

@@ -5,7 +5,8 @@ using IoBufferEdge.Benchmarks.Load;
 
 namespace IoBufferEdge.Benchmarks.Bench;
 
-/// <summary>What one run of load brought: how many messages, in which time (first byte sent to last message received), and whether in order.</summary>
+/// <summary>What one run of load brought: how many messages, in which time (first byte sent to last message received), and whether in
+/// order.</summary>
 /// <param name="Repeats">Messages that came again or out of order.</param>
 public readonly record struct LoadResult(long Messages, double Seconds, long Repeats)
 {
@@ -58,7 +59,8 @@ public sealed class FastLoad : IDisposable
         return new LoadResult(sent, elapsed, Volatile.Read(ref _outOfOrder) - repeatsBefore);
     }
 
-    /// <summary>Sends so many messages to a gateway whose destination is away; returns when the gateway's host has taken them all.</summary>
+    /// <summary>Sends so many messages to a gateway whose destination is away; returns when the gateway's host has taken them
+    /// all.</summary>
     public static void Fill(int sourcePort, int messageBytes, long firstNumber, long count)
     {
         using var socket = Connect(sourcePort);
@@ -68,7 +70,8 @@ public sealed class FastLoad : IDisposable
         socket.Receive(new byte[16]);
     }
 
-    /// <summary>One message every 1/<paramref name="perSecond"/> s; returns each one's time from before its send to behind its receive, in ms.</summary>
+    /// <summary>One message every 1/<paramref name="perSecond"/> s; returns each one's time from before its send to behind its receive, in
+    /// ms.</summary>
     public double[] MeasureLatency(int sourcePort, int count, double perSecond)
     {
         var first = Received + 1;

@@ -81,5 +81,7 @@ public sealed class DoomedReceiver : IDisposable
             splitter.Feed(buffer.AsSpan(0, count), frame => _ledger.Read(NumberedMessage.Parse(frame, MessageFraming.Line)));
             Volatile.Write(ref _handedOn, _handedOn + count);
         }
+
+        _ledger.Disconnected();
     }
 }

@@ -22,8 +22,9 @@ public sealed class Ledger
     private (int Attempt, long Number) _lastInConnection;
     private (int Attempt, long Number) _highestIdentity;
     private long _gatewayRepeats;
-    private long _gatewayRepeatsHere;
-    private long _mostGatewayRepeats;
+    private long _oldRepeatsHere;
+    private long _mostOldRepeats;
+    private readonly ReadTimes _times = new();
     private bool _firstFrame;
     private long _framesRead;
     private long _repeats;
@@ -51,8 +52,11 @@ public sealed class Ledger
     /// <summary>Those of them that the gateway repeated: the same number carried by the same connection of the sender.</summary>
     public long GatewayRepeats => Volatile.Read(ref _gatewayRepeats);
 
-    /// <summary>The most that one connection brought of those.</summary>
-    public long MostGatewayRepeats => Volatile.Read(ref _mostGatewayRepeats);
+    /// <summary>From this age on, in time with a connection, a repeat by the gateway counts as old.</summary>
+    public TimeSpan OldAfter { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The most old repeats that one connection brought.</summary>
+    public long MostOldRepeats => Volatile.Read(ref _mostOldRepeats);
 
     /// <summary>Connections that began in the middle of a message: only a forwarder without frames does that.</summary>
     public long Torn => Volatile.Read(ref _torn);
@@ -77,9 +81,17 @@ public sealed class Ledger
         {
             _connection++;
             _lastInConnection = default;
-            _gatewayRepeatsHere = 0;
+            _oldRepeatsHere = 0;
+            _times.Connected();
             _firstFrame = true;
         }
+    }
+
+    /// <summary>The receiver's connection is over.</summary>
+    public void Disconnected()
+    {
+        lock (_lock)
+            _times.Disconnected();
     }
 
     /// <summary>The receiver read one whole frame.</summary>
@@ -138,7 +150,8 @@ public sealed class Ledger
         else
         {
             _gatewayRepeats++;
-            _mostGatewayRepeats = Math.Max(_mostGatewayRepeats, ++_gatewayRepeatsHere);
+            if (_times.AgeOf(frame.Number) > OldAfter)
+                _mostOldRepeats = Math.Max(_mostOldRepeats, ++_oldRepeatsHere);
         }
 
         if (frame.Number > _highestRead)
@@ -151,6 +164,7 @@ public sealed class Ledger
             }
 
             Volatile.Write(ref _highestRead, frame.Number);
+            _times.First(frame.Number);
             return;
         }
 

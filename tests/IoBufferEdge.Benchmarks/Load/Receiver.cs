@@ -190,6 +190,7 @@ public sealed class Receiver : IDisposable
 
                 _ledger.Connected();
                 ReadToEnd(connection);
+                _ledger.Disconnected();
                 lock (_lock)
                     _connection = null;
             }
