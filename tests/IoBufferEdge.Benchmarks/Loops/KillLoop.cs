@@ -44,8 +44,11 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
     private const int DrainEvery = 10;
     private const int CursorLagMessages = 1024;
 
-    /// <summary>hold_ms (1 s where the source has an ack), one second's deliveries that the cursor may lag, 0.2 s for its sync; and margin.</summary>
-    private static readonly TimeSpan OldAfter = TimeSpan.FromSeconds(1 + 1 + 0.2 + 0.3);
+    /// <summary>
+    /// hold_ms (1 s where the source has an ack), one second's deliveries that the cursor may lag, 0.2 s for its sync; the rest is margin
+    /// for a machine that has other things to do.
+    /// </summary>
+    private static readonly TimeSpan OldAfter = TimeSpan.FromSeconds(1 + 1 + 0.2 + 2.8);
 
     /// <summary>The source's receive buffer as the kernel counts it (doubled), and the sender's send buffer the same way.</summary>
     private const int KernelBuffersBytes = 2 * 64 * 1024 + 2 * 16 * 1024;
