@@ -97,6 +97,7 @@ public class OperationTests(ITestOutputHelper output) : SystemTest(output)
         receiver.Pause();
         Wait.UntilQuiet(() => ledger.Acknowledged, 0.5, 5);
         Assert.Equal(0, gateway.Terminate());
+        Output.WriteLine(gateway.LastLines);
         receiver.Down(ConnectionEnd.Reset);
         receiver.Up();
         gateway.Start();
@@ -125,6 +126,7 @@ public class OperationTests(ITestOutputHelper output) : SystemTest(output)
         Output.WriteLine(second.LastLines);
         Assert.Contains(gateway.DataFolder, second.LastLines);
         var sender = Sender(ledger, SenderKind.Plain, port, last: 100);
+        Wait.Until(() => ledger.HighestRead == 100, 20, "100 messages", ledger.ToString);
         Settle(ledger, sender, gateway);
     }
 
