@@ -97,7 +97,6 @@ public class OperationTests(ITestOutputHelper output) : SystemTest(output)
         receiver.Pause();
         Wait.UntilQuiet(() => ledger.Acknowledged, 0.5, 5);
         Assert.Equal(0, gateway.Terminate());
-        Output.WriteLine(gateway.LastLines);
         receiver.Down(ConnectionEnd.Reset);
         receiver.Up();
         gateway.Start();

@@ -250,9 +250,11 @@ public sealed class Channel : IDeliverySink
 
         var watching = link.WatchAsync(this, endLink.Token);
         var pumping = PumpAsync(link, cutSend.Token);
-        await using (_stopDelivery.Token.UnsafeRegister(static b => ((ChannelBuffer)b!).StopTaking(), _buffer))
+        var stopping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using (_stopDelivery.Token.UnsafeRegister(static s => ((TaskCompletionSource)s!).TrySetResult(), stopping))
         {
-            await Task.WhenAny(watching, pumping);
+            // A send can stand still for as long as the peer's window is closed: a stop does not wait for it.
+            await Task.WhenAny(watching, pumping, stopping.Task);
             _buffer.StopTaking();
             if (_stopDelivery.IsCancellationRequested) await EndedWithin(pumping, SendGrace);
             cutSend.Cancel();
@@ -260,6 +262,7 @@ public sealed class Channel : IDeliverySink
         }
 
         var end = await EndOfAsync(watching);
+        await link.DisposeAsync(); // a write that the peer's closed window holds up ends with its connection only
         await pumping;
         _connected = false;
         _blocked = false;
