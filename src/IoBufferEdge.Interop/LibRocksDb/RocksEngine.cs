@@ -76,7 +76,7 @@ public sealed unsafe class RocksEngine : IDisposable
         ThrowIf(error);
     }
 
-    /// <summary>Writes what is in memory into files: of all families, beginning now; with <paramref name="wait"/> returns at its end.</summary>
+    /// <summary>Begins to write what is in memory, of all families, into files; with <paramref name="wait"/> returns at its end.</summary>
     public void Flush(bool wait)
     {
         using var options = new RocksHandle(rocksdb_flushoptions_create(), rocksdb_flushoptions_destroy);
@@ -88,7 +88,7 @@ public sealed unsafe class RocksEngine : IDisposable
         ThrowIf(error);
     }
 
-    /// <summary>Deletes the files that lie wholly inside [<paramref name="start"/>, <paramref name="limit"/>); those of level 0 stay.</summary>
+    /// <summary>Deletes tables that lie wholly in [<paramref name="start"/>, <paramref name="limit"/>); those of level 0 stay.</summary>
     public void DeleteFilesInRange(int family, ReadOnlySpan<byte> start, ReadOnlySpan<byte> limit)
     {
         byte* error = null;
@@ -97,7 +97,7 @@ public sealed unsafe class RocksEngine : IDisposable
         ThrowIf(error);
     }
 
-    /// <summary>Names of the table files, of all families, whose keys overlap [<paramref name="start"/>, <paramref name="limit"/>).</summary>
+    /// <summary>Names of the tables, of all families, whose keys overlap [<paramref name="start"/>, <paramref name="limit"/>).</summary>
     public List<string> TablesInRange(ReadOnlySpan<byte> start, ReadOnlySpan<byte> limit)
     {
         using var files = new RocksHandle(rocksdb_livefiles(_database), rocksdb_livefiles_destroy);
@@ -117,7 +117,7 @@ public sealed unsafe class RocksEngine : IDisposable
 
     public RocksBatch NewBatch() => new(_families);
 
-    /// <summary>An iterator over [<paramref name="lower"/>, <paramref name="upper"/>) that leaves the block cache alone. Keep it short-lived.</summary>
+    /// <summary>An iterator that leaves the block cache alone. Keep it short-lived.</summary>
     /// <param name="family">Index of the family.</param>
     /// <param name="lower">First key that may be seen.</param>
     /// <param name="upper">First key that may not be seen any more.</param>
@@ -186,7 +186,8 @@ public sealed unsafe class RocksIterator : IDisposable
     private readonly RocksHandle _iterator;
     private readonly byte* _bounds; // the engine keeps pointers to both: they live as long as the iterator
 
-    internal RocksIterator(RocksHandle database, RocksHandle family, ReadOnlySpan<byte> lower, ReadOnlySpan<byte> upper, bool verifyChecksums)
+    internal RocksIterator(
+        RocksHandle database, RocksHandle family, ReadOnlySpan<byte> lower, ReadOnlySpan<byte> upper, bool verifyChecksums)
     {
         _bounds = (byte*)NativeMemory.Alloc((nuint)(lower.Length + upper.Length));
         lower.CopyTo(new Span<byte>(_bounds, lower.Length));

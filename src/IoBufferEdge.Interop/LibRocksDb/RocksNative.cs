@@ -39,7 +39,8 @@ internal static unsafe partial class RocksNative
         RocksHandle options, string path, int count, byte** names, nint* familyOptions, nint* families, byte failIfLogExists, byte** error);
     [LibraryImport(Library)] internal static partial void rocksdb_close(nint database);
     [LibraryImport(Library)] internal static partial void rocksdb_column_family_handle_destroy(nint family);
-    [LibraryImport(Library)] internal static partial void rocksdb_write(RocksHandle database, RocksHandle options, RocksHandle batch, byte** error);
+    [LibraryImport(Library)]
+    internal static partial void rocksdb_write(RocksHandle database, RocksHandle options, RocksHandle batch, byte** error);
     [LibraryImport(Library)]
     internal static partial void rocksdb_flush_cfs(RocksHandle database, RocksHandle options, nint* families, int count, byte** error);
     [LibraryImport(Library)]

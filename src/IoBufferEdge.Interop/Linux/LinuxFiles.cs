@@ -12,7 +12,7 @@ public static partial class LinuxFiles
     private const int O_RDONLY = 0, O_CLOEXEC = 0x80000, AtFdCwd = -100, RenameExchange = 2;
     private const int ENOSPC = 28, EDQUOT = 122;
 
-    /// <summary>Returns when a file's (or folder's) content is on the medium. Who wrote it, and through which handle, does not matter.</summary>
+    /// <summary>Returns when a file's content is on the medium, whoever wrote it.</summary>
     public static void SyncData(string path)
     {
         using var file = OpenReadOnly(path);

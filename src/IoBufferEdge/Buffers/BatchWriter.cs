@@ -6,7 +6,7 @@ namespace IoBufferEdge.Buffers;
 
 /// <summary>
 /// Turns a <see cref="CommitBatch"/> into the engine's changes and follows them in <see cref="StoreContents"/>. The queues' records
-/// change at once, because after a failed write everything is loaded anew; the index, which readers see, only when the write is synced.
+/// change at once, because after a failed write everything is loaded anew; the index, which readers see, when the write is synced.
 /// </summary>
 internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, RocksStoreOptions options) : IDisposable
 {
@@ -20,8 +20,11 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         if (contents.OpenBytes == 0) return false;
         if (batch.BeginSegment || contents.OpenBytes >= options.SegmentBytes) return true;
         foreach (var commit in batch.Queues)
-            if (commit.Blocks.Count > 0 && contents.Open.TryGetValue(commit.Queue, out var open) && commit.Blocks[0].FirstSequence <= open.Last)
-                return true;
+        {
+            if (commit.Blocks.Count == 0 || !contents.Open.TryGetValue(commit.Queue, out var open)) continue;
+            if (commit.Blocks[0].FirstSequence <= open.Last) return true;
+        }
+
         return false;
     }
 
@@ -107,9 +110,10 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
     private QueueState QueueFor(QueueCommit commit)
     {
         if (contents.Queues.TryGetValue(commit.Queue, out var queue)) return queue;
-        if (commit.CreatesId is null) throw new ArgumentException($"Queue {commit.Queue} does not exist and the batch does not create it.");
+        if (commit.CreatesId is null)
+            throw new ArgumentException($"Queue {commit.Queue} does not exist and the batch does not create it.");
         if (commit.Queue is <= 0 or > ushort.MaxValue || commit.Queue <= contents.HighestQueue)
-            throw new ArgumentException($"Queue number {commit.Queue} was given before or is out of range: the next one is {contents.HighestQueue + 1}.");
+            throw new ArgumentException($"Queue number {commit.Queue} was given before: the next one is {contents.HighestQueue + 1}.");
         contents.Queues.Add(commit.Queue, queue = new QueueState { Id = commit.CreatesId });
         contents.HighestQueue = commit.Queue;
         PutRecord(StoreRecords.HighestQueue, StoreRecords.U32((uint)commit.Queue));

@@ -71,7 +71,7 @@ public static class BlockFormat
     {
         block = default;
         if (!TryReadHeader(bytes, out var header)) return false;
-        if ((long)HeaderBytes + (long)header.Count * PerMessageBytes + header.PayloadBytes + TrailerBytes != bytes.Length) return false;
+        if (header.EncodedLength != bytes.Length) return false;
         if (BinaryPrimitives.ReadUInt32LittleEndian(bytes[^TrailerBytes..]) != Checksum(bytes[..^TrailerBytes])) return false;
 
         long sum = 0;
@@ -135,6 +135,10 @@ public readonly record struct BlockHeader
     public int PayloadBytes { get; init; }
 
     public long LastSequence => FirstSequence + Count - 1;
+
+    /// <summary>Size of the whole block in bytes.</summary>
+    public long EncodedLength =>
+        BlockFormat.HeaderBytes + (long)Count * BlockFormat.PerMessageBytes + PayloadBytes + BlockFormat.TrailerBytes;
 
     /// <summary>The queue's totals behind the block's last message.</summary>
     public QueueTotals TotalsAfter => TotalsBefore + new QueueTotals(Count, PayloadBytes);

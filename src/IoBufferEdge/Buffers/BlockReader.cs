@@ -60,7 +60,7 @@ internal readonly struct BlockReader(RocksEngine engine, string directory, int q
         catch (RocksException)
         {
             // Within a segment's range every number lies in some block, but for gaps between lives.
-            if (ScanFiles(segment, header => header.FirstSequence <= sequence && header.LastSequence >= sequence) is not { } block) return Look.Damaged;
+            if (ScanFiles(segment, h => h.FirstSequence <= sequence && h.LastSequence >= sequence) is not { } block) return Look.Damaged;
             visitor.Visit(block);
             return Look.Found;
         }

@@ -98,7 +98,8 @@ internal sealed class HighWaterMark(string path) : IDisposable
         (count, mark) = (0, null);
         if (slot.Length < HeaderBytes || BinaryPrimitives.ReadUInt32LittleEndian(slot) != Magic) return false;
         var length = BinaryPrimitives.ReadInt32LittleEndian(slot[8..]);
-        if (BinaryPrimitives.ReadUInt32LittleEndian(slot[4..]) != Version || length < 28 || length > slot.Length - HeaderBytes) return false;
+        if (BinaryPrimitives.ReadUInt32LittleEndian(slot[4..]) != Version) return false;
+        if (length < 28 || length > slot.Length - HeaderBytes) return false;
         var body = slot.Slice(HeaderBytes, length);
         if (BinaryPrimitives.ReadUInt32LittleEndian(slot[12..]) != BlockFormat.Checksum(body)) return false;
 

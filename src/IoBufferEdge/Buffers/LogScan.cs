@@ -94,7 +94,7 @@ internal static class LogScan
         {
             at += next;
             if (!BlockFormat.TryReadHeader(bytes[at..], out var header)) continue;
-            var length = BlockFormat.HeaderBytes + (long)header.Count * BlockFormat.PerMessageBytes + header.PayloadBytes + BlockFormat.TrailerBytes;
+            var length = header.EncodedLength;
             if (length > bytes.Length - at) continue;
             var keyAt = at - StoreRecords.BlockKeyBytes - (inTable ? InternalKeySuffixBytes : VarintBytes((int)length));
             if (keyAt < 0) continue;
@@ -108,7 +108,8 @@ internal static class LogScan
 
     private static void Fragments(string path, FragmentVisitor visit)
     {
-        var number = uint.TryParse(Path.GetFileNameWithoutExtension(path), NumberStyles.None, CultureInfo.InvariantCulture, out var n) ? n : 0;
+        var name = Path.GetFileNameWithoutExtension(path);
+        var number = uint.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var parsed) ? parsed : 0;
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
         var page = new byte[PageBytes];
         for (int length; (length = file.ReadAtLeast(page, PageBytes, throwOnEndOfStream: false)) > 0;)
@@ -123,11 +124,12 @@ internal static class LogScan
         {
             var type = page[at + 6];
             var payloadBytes = BinaryPrimitives.ReadUInt16LittleEndian(page[(at + 4)..]);
-            if (type == 0 && payloadBytes == 0 && BinaryPrimitives.ReadUInt32LittleEndian(page[at..]) == 0) return true;
+            if (page.Slice(at, HeaderBytes).IndexOfAnyExcept((byte)0) < 0) return true;
             var headerBytes = type is >= 5 and <= 8 or 11 or 131 ? NumberedHeaderBytes : HeaderBytes;
             var fits = type is >= 1 and <= 11 or 130 or 131 && headerBytes + payloadBytes <= page.Length - at;
             var valid = fits && HasChecksum(page.Slice(at, headerBytes + payloadBytes));
-            if (valid && headerBytes == NumberedHeaderBytes && BinaryPrimitives.ReadUInt32LittleEndian(page[(at + 7)..]) != number) return false;
+            var isNumbered = headerBytes == NumberedHeaderBytes;
+            if (valid && isNumbered && BinaryPrimitives.ReadUInt32LittleEndian(page[(at + 7)..]) != number) return false;
             if (valid)
             {
                 if (type is >= 1 and <= 8) visit(type, true, page.Slice(at + headerBytes, payloadBytes));
@@ -138,7 +140,8 @@ internal static class LogScan
             // A damaged payload under a header that still fits is passed on: only the block it hit is lost. Otherwise look for the
             // next fragment that is whole.
             var next = NextValid(page, at + 1);
-            var isPlausible = fits && (at + headerBytes + payloadBytes == next || next < 0 && at + headerBytes + payloadBytes == page.Length);
+            var end = at + headerBytes + payloadBytes;
+            var isPlausible = fits && (end == next || next < 0 && end == page.Length);
             visit(1, false, isPlausible ? page.Slice(at + headerBytes, payloadBytes) : []);
             if (next < 0) return true;
             at = next;

@@ -137,7 +137,7 @@ public sealed class RocksBufferStore : IBufferStore
         };
     }
 
-    /// <summary>Takes the data folder for this process, removes what an interrupted start left, and syncs what the former one wrote.</summary>
+    /// <summary>Takes the store for this process, removes what an interrupted start left, and syncs what the former one wrote.</summary>
     private Mark? PrepareFolder()
     {
         try
@@ -201,7 +201,7 @@ public sealed class RocksBufferStore : IBufferStore
             Counters = queue.Counters,
             Lives = [.. queue.Lives.Where(l => l.Gap.Last > queue.Cursor)],
             Discarded = [.. queue.Discards.Where(d => d.Last > queue.Cursor)],
-            Lost = [.. _contents.Missing(number, entry, out _).Union(queue.Missed.Where(m => m.Last > queue.Cursor)).OrderBy(m => m.First)],
+            Lost = [.. _contents.Lost(number, entry)],
         };
     }
 
@@ -211,7 +211,7 @@ public sealed class RocksBufferStore : IBufferStore
         if (_failed) throw new StoreException($"{_options.Directory}: the last write failed; the store must be reopened before the next.");
         try
         {
-            var setsBack = batch.Queues.Exists(q => q.Removes || _contents!.Queues.TryGetValue(q.Queue, out var known) && q.Cursor < known.Cursor);
+            var setsBack = batch.Queues.Exists(SetsBack);
             var switches = _writer!.NeedsNewSegment(batch);
             if (switches) _writer.SwitchSegment();
             _writer.Write(batch);
@@ -227,6 +227,9 @@ public sealed class RocksBufferStore : IBufferStore
             throw ToStoreException("write", engine);
         }
     }
+
+    private bool SetsBack(QueueCommit commit) =>
+        commit.Removes || _contents!.Queues.TryGetValue(commit.Queue, out var known) && commit.Cursor < known.Cursor;
 
     private void FollowUp(CommitBatch batch, bool markNow)
     {
@@ -287,9 +290,10 @@ public sealed class RocksBufferStore : IBufferStore
     /// <summary>Rule 7: what the former process wrote and did not sync must not be torn by a later power cut.</summary>
     private void SyncFiles()
     {
-        // Tables are left out: the engine synced each before its list of files named it, and 700 syncs take a second.
-        foreach (var file in Directory.EnumerateFiles(_options.Directory).Where(f => !f.EndsWith(".sst", StringComparison.Ordinal)))
-            _options.SyncFile(file);
+        // Not tables: the engine synced each before its list of files named it, and 700 syncs take a second.
+        foreach (var file in Directory.EnumerateFiles(_options.Directory))
+            if (!file.EndsWith(".sst", StringComparison.Ordinal))
+                _options.SyncFile(file);
         LinuxFiles.SyncFolder(_options.Directory);
     }
 
@@ -319,7 +323,7 @@ public sealed class RocksBufferStore : IBufferStore
     }
 
     private StoreException ToStoreException(string what, RocksException failure) =>
-        new($"{_options.Directory}: cannot {what} the store: {failure.Message}.", OutOfSpace(StoreInspection.IsOutOfSpace(failure)), failure);
+        new($"{_options.Directory}: cannot {what} the store: {failure.Message}", OutOfSpace(StoreInspection.IsOutOfSpace(failure)), failure);
 
     /// <summary>At the first sign of a full medium the ballast makes room for what must still be written.</summary>
     private bool OutOfSpace(bool isFull)

@@ -15,13 +15,13 @@ public sealed record RocksStoreOptions
     /// <summary>What all queues together may take (<c>device_max_bytes</c>); a small device gets a small ballast.</summary>
     public long DeviceMaxBytes { get; init; } = 4L << 30;
 
-    /// <summary>A segment is closed when it holds so many bytes of blocks: below the memtable, so that the engine never cuts one itself.</summary>
+    /// <summary>A segment is closed at so many bytes of blocks: below the memtable, so that the engine never cuts one itself.</summary>
     public int SegmentBytes { get; init; } = 6 << 20;
 
     /// <summary>Consumed blocks of the open segment are deleted in ranges of at least so many bytes per queue.</summary>
     public int TrimBytes { get; init; } = 256 << 10;
 
-    /// <summary>Room kept for park, discard and cursor records on a full medium, and for the engine, which needs more than a memtable.</summary>
+    /// <summary>Room kept for park, discard and cursor records on a full medium; the engine needs more than a memtable.</summary>
     public long BallastBytes { get; init; } = 16 << 20;
 
     /// <summary>Replaced only by a test that cuts the power: it must know what was synced before the engine was opened.</summary>

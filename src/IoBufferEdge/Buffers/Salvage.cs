@@ -59,12 +59,16 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
         catch (IOException failure)
         {
             throw new StoreException(
-                $"{options.Directory} is damaged ({damage}) and cannot be salvaged: {failure.Message}", LinuxFiles.IsOutOfSpace(failure), failure);
+                $"{options.Directory} is damaged ({damage}) and cannot be salvaged: {failure.Message}",
+                LinuxFiles.IsOutOfSpace(failure),
+                failure);
         }
         catch (RocksException failure)
         {
             throw new StoreException(
-                $"{options.Directory} is damaged ({damage}) and cannot be salvaged: {failure.Message}.", StoreInspection.IsOutOfSpace(failure), failure);
+                $"{options.Directory} is damaged ({damage}) and cannot be salvaged: {failure.Message}.",
+                StoreInspection.IsOutOfSpace(failure),
+                failure);
         }
     }
 
@@ -163,7 +167,8 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
     private void AdoptBlocks(RocksEngine engine, string original, bool scanTables)
     {
         var lost = Path.Combine(_work, "lost");
-        foreach (var log in Directory.EnumerateFiles(original, "*.log")) LogScan.LogBlocks(log, (key, block) => AdoptBlock(engine, key, block));
+        foreach (var log in Directory.EnumerateFiles(original, "*.log"))
+            LogScan.LogBlocks(log, (key, block) => AdoptBlock(engine, key, block));
         foreach (var table in Directory.Exists(lost) ? Directory.EnumerateFiles(lost, "*.sst") : [])
             LogScan.TableBlocks(table, (key, block) => AdoptBlock(engine, key, block));
         foreach (var table in scanTables ? Directory.EnumerateFiles(original, "*.sst") : [])
@@ -193,7 +198,7 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
 
         using var batch = engine.NewBatch();
         batch.DeleteRange(RecordsFamily, StoreRecords.SummaryKey(0), [(byte)'S' + 1]);
-        batch.Put(RecordsFamily, StoreRecords.Version, StoreRecords.Seal(StoreRecords.Version, StoreRecords.VersionValue(random.NextInt64(1, long.MaxValue))));
+        Put(batch, StoreRecords.Version, StoreRecords.VersionValue(random.NextInt64(1, long.MaxValue)));
         foreach (var (number, entry) in _mark?.Queues ?? new Dictionary<int, MarkEntry>())
             AddQueueOfMark(engine, batch, number, entry);
         engine.WriteSynced(batch);
@@ -217,7 +222,9 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
         engine.WriteSynced(batch);
         var scanned = _scanned == 0 ? "" : $", {_scanned} blocks of them by scanning its files";
         var read = $"{contents.Queues.Count} queues were read{scanned}";
-        return missing.Count == 0 ? $"{read}, nothing that its mark knows is missing" : $"{read}; lost or already delivered: {string.Join("; ", missing)}";
+        return missing.Count == 0
+            ? $"{read}, nothing that its mark knows is missing"
+            : $"{read}; lost or already delivered: {string.Join("; ", missing)}";
     }
 
     private static void AddQueueOfMark(RocksEngine engine, RocksBatch batch, int number, MarkEntry entry)

@@ -88,12 +88,20 @@ internal sealed class StoreContents
     public List<SequenceRange> Missing(int number, MarkEntry? mark, out bool damage)
     {
         var queue = Queues[number];
-        List<SequenceRange> accountedFor = [.. _accountedFor.GetValueOrDefault(number, []), .. queue.Lives.Select(l => l.Gap), .. queue.Discards];
+        List<SequenceRange> accountedFor =
+            [.. _accountedFor.GetValueOrDefault(number, []), .. queue.Lives.Select(l => l.Gap), .. queue.Discards];
         var whole = new SequenceRange(queue.Cursor + 1, Math.Max(queue.LastWritten, mark?.LastDurable ?? 0));
         var missing = Subtract(whole, accountedFor);
         damage = Subtract(whole, [.. accountedFor, .. queue.Missed])
             .Exists(hole => !_damagedBlocks.Exists(b => b.Queue == number && hole.Contains(b.First)));
         return missing;
+    }
+
+    /// <summary>All numbers above the cursor that are missing: what the load found, and what an earlier salvage did not find.</summary>
+    public IEnumerable<SequenceRange> Lost(int number, MarkEntry? mark)
+    {
+        var cursor = Queues[number].Cursor;
+        return Missing(number, mark, out _).Union(Queues[number].Missed.Where(m => m.Last > cursor)).OrderBy(m => m.First);
     }
 
     /// <summary>What the high-water mark knows and this store does not: it lost something.</summary>
@@ -123,7 +131,8 @@ internal sealed class StoreContents
             if (format > StoreRecords.FormatVersion)
             {
                 throw new StoreException(
-                    $"The store has format version {format}, this program knows up to {StoreRecords.FormatVersion}: start the newer program again.");
+                    $"The store has format version {format}, this program knows up to {StoreRecords.FormatVersion}: " +
+                    "start the newer program again.");
             }
 
             Generation = StoreRecords.ReadI64(value[sizeof(uint)..]);

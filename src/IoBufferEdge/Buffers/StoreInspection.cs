@@ -14,7 +14,7 @@ internal static class StoreInspection
     {
         var files = new DirectoryInfo(options.Directory).GetFiles();
         if (!files.Any(f => f.Extension is ".sst" || f.Extension is ".log" && f.Length > 0))
-            return mark is null ? null : $"its folder is empty, though {options.MarkPath} tells of {mark.Queues.Count} queues";
+            return mark is null ? null : $"its folder is empty, though its high-water mark tells of {mark.Queues.Count} queues";
         if (!files.Any(f => f.Name is "CURRENT")) return "its file CURRENT is missing";
         foreach (var log in files.Where(f => f.Extension is ".log"))
             if (LogScan.IsDamaged(log.FullName))
@@ -47,7 +47,7 @@ internal static class StoreInspection
         if (mark is not null && contents.IsBehind(mark)) return "it is older than its high-water mark";
         foreach (var (number, queue) in contents.Queues)
         {
-            MarkEntry? entry = mark is not null && mark.Generation == contents.Generation && mark.Queues.TryGetValue(number, out var e) ? e : null;
+            MarkEntry? entry = mark?.Generation == contents.Generation && mark.Queues.TryGetValue(number, out var e) ? e : null;
             var missing = contents.Missing(number, entry, out var damage);
             if (damage) return $"{queue.Id} lacks {string.Join(", ", missing)}";
         }

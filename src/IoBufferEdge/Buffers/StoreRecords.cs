@@ -26,11 +26,11 @@ namespace IoBufferEdge.Buffers;
 ///   'P' queue u16, number u64 a block of the one parked message
 ///   'S' segment u32           summary of a closed segment, per queue that still needs it: u16 queue, i64 first, i64 last,
 ///                             totals behind the last. A start reads these and scans only what has none.
-///   Every value but those of 'P' ends with a CRC32C over the key and the CRC32C of the value: a flipped bit is told even where the engine's own checksum covers
-///   more than the record.
+///   Every value but those of 'P' ends with a CRC32C over the key and the CRC32C of the value: a flipped bit costs one record
+///   where the engine's own checksum covers several.
 /// </code>
-/// Life and discard records are forgotten some time after the cursor has passed them (the newest <see cref="PassedKept"/> stay, because
-/// a stop may set the cursor back).
+/// Records of kind L, D and X are forgotten some time after the cursor has passed them: the newest <see cref="PassedKept"/> stay,
+/// because a stop may set the cursor back.
 /// </summary>
 internal static class StoreRecords
 {
@@ -62,8 +62,10 @@ internal static class StoreRecords
     public static byte[] BlockKeyEnd(uint segment, int queue) =>
         queue < ushort.MaxValue ? BlockKey(segment, queue + 1, 0) : BlockKey(segment + 1, 0, 0);
 
-    public static (uint Segment, int Queue, long First) ReadBlockKey(ReadOnlySpan<byte> key) =>
-        (BinaryPrimitives.ReadUInt32BigEndian(key), BinaryPrimitives.ReadUInt16BigEndian(key[4..]), BinaryPrimitives.ReadInt64BigEndian(key[6..]));
+    public static (uint Segment, int Queue, long First) ReadBlockKey(ReadOnlySpan<byte> key) => (
+        BinaryPrimitives.ReadUInt32BigEndian(key),
+        BinaryPrimitives.ReadUInt16BigEndian(key[4..]),
+        BinaryPrimitives.ReadInt64BigEndian(key[6..]));
 
     /// <summary>Key of a record that a queue has once.</summary>
     public static byte[] QueueKey(char kind, int queue)
@@ -129,9 +131,11 @@ internal static class StoreRecords
     }
 
     public static byte[] State(QueueState q) => [.. I64(
-        q.Cursor, q.ReservedUpTo, q.LastWritten, q.TotalsAtCursor.Messages, q.TotalsAtCursor.Bytes, q.TotalsAtLast.Messages, q.TotalsAtLast.Bytes,
+        q.Cursor, q.ReservedUpTo, q.LastWritten,
+        q.TotalsAtCursor.Messages, q.TotalsAtCursor.Bytes, q.TotalsAtLast.Messages, q.TotalsAtLast.Bytes,
         q.Counters.Delivered.Messages, q.Counters.Delivered.Bytes, q.Counters.Parked.Messages, q.Counters.Parked.Bytes,
-        q.Counters.Discarded.Messages, q.Counters.Discarded.Bytes, q.Counters.Lost.Messages, q.Counters.Lost.Bytes, q.Counters.Repeated), .. Encoding.UTF8.GetBytes(q.Id)];
+        q.Counters.Discarded.Messages, q.Counters.Discarded.Bytes, q.Counters.Lost.Messages, q.Counters.Lost.Bytes,
+        q.Counters.Repeated), .. Encoding.UTF8.GetBytes(q.Id)];
 
     public static QueueState ReadState(ReadOnlySpan<byte> bytes) => new()
     {

@@ -86,13 +86,14 @@ public abstract class BufferStoreContract
         {
             await store.OpenAsync();
             await store.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 10), new TestBlock(1, 11, 20))));
-            await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 6, 25), new TestBlock(1, 26, 30)] }, beginSegment: true));
+            var again = new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 6, 25), new TestBlock(1, 26, 30)] };
+            await store.CommitAsync(Batch(again, beginSegment: true));
             Assert.Equal(30, Numbers(await ReadAllAsync(store, 1, 1)));
         }
 
-        await using var again = CreateStore();
-        Assert.Equal(30, Assert.Single((await again.OpenAsync()).Queues).LastDurable);
-        for (var from = 1; from <= 30; from++) Assert.Equal(31 - from, Numbers(await ReadAllAsync(again, 1, from)));
+        await using var reopened = CreateStore();
+        Assert.Equal(30, Assert.Single((await reopened.OpenAsync()).Queues).LastDurable);
+        for (var from = 1; from <= 30; from++) Assert.Equal(31 - from, Numbers(await ReadAllAsync(reopened, 1, from)));
     }
 
     [Fact]
@@ -102,7 +103,8 @@ public abstract class BufferStoreContract
         {
             await store.OpenAsync();
             await store.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 10), new TestBlock(1, 11, 20))));
-            await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Cursor = 20, TotalsAtCursor = new QueueTotals(20, 20 * MessageBytes) }));
+            var totals = new QueueTotals(20, 20 * MessageBytes);
+            await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Cursor = 20, TotalsAtCursor = totals }));
             await store.CommitAsync(Batch(new QueueCommit
             {
                 Queue = 1,
@@ -126,8 +128,10 @@ public abstract class BufferStoreContract
         {
             await store.OpenAsync();
             await store.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 10))));
-            await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Cursor = 4, Parks = [new TestBlock(1, 3, 3), new TestBlock(1, 4, 4)] }));
-            await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Cursor = 9, Parks = [new TestBlock(1, 9, 9), new TestBlock(1, 4, 4)] }));
+            PendingBlock[] parks = [new TestBlock(1, 3, 3), new TestBlock(1, 4, 4)];
+            await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Cursor = 4, Parks = parks }));
+            parks = [new TestBlock(1, 9, 9), new TestBlock(1, 4, 4)];
+            await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Cursor = 9, Parks = parks }));
         }
 
         await using var again = CreateStore();

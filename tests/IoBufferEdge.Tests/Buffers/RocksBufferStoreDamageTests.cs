@@ -218,7 +218,7 @@ public sealed class RocksBufferStoreDamageTests : IDisposable
         var read = new long[3];
         foreach (var queue in opening.Queues)
         {
-            var missing = new HashSet<long>(queue.Lost.SelectMany(r => Enumerable.Range((int)r.First, (int)r.Count).Select(n => (long)n)));
+            var missing = queue.Lost.SelectMany(r => Enumerable.Range((int)r.First, (int)r.Count)).Select(n => (long)n).ToHashSet();
             for (var next = queue.Cursor + 1; next <= Last;)
             {
                 var visitor = new TestVisitor(queue.Number);
