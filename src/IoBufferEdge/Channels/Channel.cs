@@ -178,10 +178,17 @@ public sealed class Channel : IDeliverySink
     private IEnumerable<KeyValuePair<string, string>> Alerts()
     {
         if (_resetsInARow >= ResetsBeforeAlert)
-            yield return new("destination_resets", $"The destination ended {_resetsInARow} connections in a row before confirming anything new; what it may not have read is sent again each time. "
-                + "If it closes on purpose, set destination.confirm to bytes (it acknowledges) or none (no repeats).");
+        {
+            yield return new("destination_resets",
+                $"The destination ended {_resetsInARow} connections in a row before confirming anything new; what it may not have read is "
+                + "sent again each time. If it closes on purpose, set destination.confirm to bytes (it acknowledges) or none (no repeats).");
+        }
+
         if (Config.Source.ExpectEveryS > 0 && _buffer.SilentFor > TimeSpan.FromSeconds(Config.Source.ExpectEveryS))
-            yield return new("silent", $"No message for {_buffer.SilentFor.TotalSeconds:F0} s; one is expected every {Config.Source.ExpectEveryS} s.");
+        {
+            yield return new("silent",
+                $"No message for {_buffer.SilentFor.TotalSeconds:F0} s; one is expected every {Config.Source.ExpectEveryS} s.");
+        }
     }
 
     private async Task ReceiveLoopAsync()
@@ -246,7 +253,7 @@ public sealed class Channel : IDeliverySink
         using var endLink = new CancellationTokenSource();
         _buffer.BeginLink(link.MaxInFlightMessages);
         _connected = true;
-        Log.DestinationConnected(_log, Config.Id, Describe(Config.Destination));
+        Log.DestinationConnected(_log, Config.Id, Config.Destination.Summary);
 
         var watching = link.WatchAsync(this, endLink.Token);
         var pumping = PumpAsync(link, cutSend.Token);
@@ -267,7 +274,7 @@ public sealed class Channel : IDeliverySink
         _connected = false;
         _blocked = false;
         if (!end.Orderly && !_stopDelivery.IsCancellationRequested) _resetsInARow++;
-        Log.DestinationEnded(_log, Config.Id, Describe(Config.Destination), end.Reason);
+        Log.DestinationEnded(_log, Config.Id, Config.Destination.Summary, end.Reason);
         NoteError(ref _destinationError, end.Reason);
         _buffer.EndLink(end);
     }
@@ -386,14 +393,4 @@ public sealed class Channel : IDeliverySink
         slot = _lastError = error;
         _lastErrorAt = _time.GetUtcNow();
     }
-
-    /// <summary>An endpoint in one line, type and address.</summary>
-    public static string Describe(EndpointConfig endpoint) => endpoint.Type switch
-    {
-        EndpointType.TcpServer => $"tcp_server {endpoint.Host ?? "0.0.0.0"}:{endpoint.Port}",
-        EndpointType.TcpClient => $"tcp_client {endpoint.Host}:{endpoint.Port}",
-        EndpointType.Udp => $"udp {endpoint.Host ?? "0.0.0.0"}:{endpoint.Port}",
-        EndpointType.Serial => $"serial {endpoint.SerialPort}",
-        _ => $"remote_icombuffer {endpoint.Url}",
-    };
 }

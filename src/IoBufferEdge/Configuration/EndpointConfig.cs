@@ -57,6 +57,16 @@ public abstract record EndpointConfig
     /// <summary>TCP server: addresses and networks (CIDR) that may connect; empty: anyone.</summary>
     public EquatableList<string> Allow { get; init; } = [];
 
+    /// <summary>The endpoint in one line, type and address.</summary>
+    public string Summary => Type switch
+    {
+        EndpointType.TcpServer => $"tcp_server {Host ?? "0.0.0.0"}:{Port}",
+        EndpointType.TcpClient => $"tcp_client {Host}:{Port}",
+        EndpointType.Udp => $"udp {Host ?? "0.0.0.0"}:{Port}",
+        EndpointType.Serial => $"serial {SerialPort}",
+        _ => $"remote_icombuffer {Url}",
+    };
+
     /// <summary>The framing with the type's default filled in.</summary>
     public FramingConfig EffectiveFraming => Framing ?? new FramingConfig
     {

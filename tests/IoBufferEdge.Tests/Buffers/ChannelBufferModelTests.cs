@@ -239,7 +239,8 @@ public sealed class ChannelBufferModelTests
         {
             if (_inFlight.Count == 0) return;
             var run = _inFlight[^1];
-            var upTo = argument == 999 ? run.LastSequence : _inFlight[argument % _inFlight.Count].FirstSequence + (argument / 7 % _inFlight[argument % _inFlight.Count].Count);
+            var some = _inFlight[argument % _inFlight.Count];
+            var upTo = argument == 999 ? run.LastSequence : some.FirstSequence + argument / 7 % some.Count;
             _buffer.Confirm(upTo);
             _inFlight.RemoveAll(r => r.LastSequence <= upTo);
         }
@@ -284,7 +285,7 @@ public sealed class ChannelBufferModelTests
             });
             _scheduler.RunUntil(() => ended || _failure is not null, TimeSpan.FromSeconds(60));
             if (_committer.Completion.Exception is { } fault) Fail($"the committer failed: {fault}");
-            if (!ended) Fail($"the stop did not end: last {_buffer.LastSequence}, cursor {_buffer.Cursor}, durable {_buffer.DurableSequence}, committer {_committer.Completion.Status}, store {_committer.Failure?.Message}");
+            if (!ended) Fail($"the stop did not end: last {_buffer.LastSequence}, cursor {_buffer.Cursor}, durable {_buffer.DurableSequence}");
             NoteSecured();
             _process.Kill();
             Start();
@@ -305,7 +306,8 @@ public sealed class ChannelBufferModelTests
             if (_failure is not null) return;
             if (_buffer.Cursor < _buffer.LastSequence) Fail($"not drained: cursor {_buffer.Cursor}, last {_buffer.LastSequence}");
             foreach (var (sequence, id) in _idOf)
-                if (_securedIds.Contains(id) && !_readIds.Contains(id) && !_parkedSequences.Contains(sequence)) Fail($"secured message {id} (sequence {sequence}) was never read");
+                if (_securedIds.Contains(id) && !_readIds.Contains(id) && !_parkedSequences.Contains(sequence))
+                    Fail($"secured message {id} (sequence {sequence}) was never read");
         }
 
         private void Elapse(int ms)
