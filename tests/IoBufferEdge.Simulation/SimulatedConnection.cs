@@ -372,13 +372,19 @@ internal sealed class SimulatedConnection : IConnection
 
     private void AnswerWithReset()
     {
-        if (!_host.Reachable) return;
-        _network.Scheduler.At(NextArrival(), _other.ArriveReset);
+        if (_host.Reachable) _network.Scheduler.At(NextArrival(), _other.ArriveReset);
+        else _other.WatchSilence();
     }
 
     private void ArriveReset()
     {
-        if (!_host.Reachable || Dead) return;
+        if (Dead) return;
+        if (!_host.Reachable)
+        {
+            WatchSilence();
+            return;
+        }
+
         Heard();
         Fail("Connection reset by peer.");
     }
@@ -416,14 +422,13 @@ internal sealed class SimulatedConnection : IConnection
     {
         _watched = false;
         if (Dead) return;
-        if (_vanished || !_host.Powered) return;
-        if (PathUp) return;
+        if (PathUp && !_other.Dead) return;
         var now = _network.Scheduler.NowTicks;
         var silent = new TimeSpan(now - _lastSegmentTicks);
         var outstanding = _sendQueue.Count > 0;
-        if (_other._vanished && _host.Reachable && _other._host.Reachable && (outstanding || silent >= KeepaliveInterval))
+        if (_other.Dead && _host.Reachable && _other._host.Reachable && (outstanding || silent >= KeepaliveInterval))
         {
-            // The machine is up again and knows nothing of this connection.
+            // The other machine knows nothing of this connection, and says so when it is asked.
             _network.Scheduler.After(_network.Latency(), ArriveReset);
             return;
         }

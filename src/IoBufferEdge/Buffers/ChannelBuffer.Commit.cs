@@ -37,7 +37,7 @@ public sealed partial class ChannelBuffer
     private long _committingMessages;
     private long _committingReservation;
     private int _committingParks;
-    private int _committingDiscards;
+    private (SequenceRange Range, QueueTotals Size)[] _committingDiscards = [];
     private int _committingUnparks;
     private bool _flushing;
     private bool _begun;
@@ -156,7 +156,7 @@ public sealed partial class ChannelBuffer
             if (blocks.Count == 0 && cursor == _syncedCursor && _committingReservation == _reservedUpTo && NothingPending) return null;
 
             _committingParks = _pendingParks.Count;
-            _committingDiscards = _pendingDiscards.Count;
+            _committingDiscards = [.. _pendingDiscards];
             _committingUnparks = _pendingUnparks.Count;
             _committedCursor = cursor;
             NoteLag();
@@ -213,7 +213,8 @@ public sealed partial class ChannelBuffer
         lock (_sync)
         {
             _committingFirst = _committingLast = _committingMessages = 0;
-            _committingParks = _committingDiscards = _committingUnparks = 0;
+            _committingParks = _committingUnparks = 0;
+            _committingDiscards = [];
             _committingReservation = _reservedUpTo;
             _writeBackUnderWay = false;
         }
@@ -298,9 +299,9 @@ public sealed partial class ChannelBuffer
     /// <summary>Gaps right behind what is durable hold nothing that could still be written: durable reaches over them.</summary>
     private void ReachOverGaps()
     {
-        var (last, totals) = _gaps.Reach(_durable);
-        if (last == _durable) return;
-        _durableTotals += totals;
+        var last = Math.Min(_gaps.Next(_durable) - 1, _last);
+        if (last <= _durable || _tail.Find(last) is not { } slab) return;
+        _durableTotals = slab.TotalsThrough((int)(last - slab.FirstSequence));
         Volatile.Write(ref _durable, last);
     }
 
@@ -335,9 +336,9 @@ public sealed partial class ChannelBuffer
             _gaps.Add(new SequenceRange(park.FirstSequence, park.LastSequence), parked);
         }
 
-        for (var i = 0; i < _committingDiscards; i++)
+        foreach (var (range, totals) in _committingDiscards)
         {
-            var (range, totals) = _pendingDiscards[i];
+            _pendingDiscards.Remove((range, totals));
             _counters = _counters with { Discarded = _counters.Discarded + totals };
             _gaps.Add(range, totals);
             _pendingDiscardTotals -= totals;
@@ -351,9 +352,9 @@ public sealed partial class ChannelBuffer
         }
 
         _pendingParks.RemoveRange(0, _committingParks);
-        _pendingDiscards.RemoveRange(0, _committingDiscards);
         _pendingUnparks.RemoveRange(0, _committingUnparks);
-        _committingParks = _committingDiscards = _committingUnparks = 0;
+        _committingParks = _committingUnparks = 0;
+        _committingDiscards = [];
         AdvanceCursor(_cursor);
     }
 

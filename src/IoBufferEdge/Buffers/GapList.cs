@@ -44,21 +44,6 @@ internal sealed class GapList
         return long.MaxValue;
     }
 
-    /// <summary>How far the unbroken run of gaps behind <paramref name="sequence"/> reaches, and what they stand for.</summary>
-    public (long Last, QueueTotals Totals) Reach(long sequence)
-    {
-        QueueTotals totals = default;
-        foreach (var gap in _gaps)
-        {
-            if (gap.Range.First > sequence + 1) break;
-            if (gap.Range.Last <= sequence) continue;
-            sequence = gap.Range.Last;
-            totals += gap.Totals;
-        }
-
-        return (sequence, totals);
-    }
-
     /// <summary>
     /// Passes the gaps that begin at or below <paramref name="cursor"/> + 1 and returns where that leaves the cursor, with the totals
     /// of the messages in them.
