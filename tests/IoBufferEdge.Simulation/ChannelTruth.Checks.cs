@@ -5,6 +5,9 @@ namespace IoBufferEdge.Simulation;
 /// <summary>The rules, each as one check.</summary>
 public sealed partial class ChannelTruth
 {
+    /// <summary>A run is admitted whole once the window has room.</summary>
+    private const int RunBytesMax = 64 * 1024;
+
     private void CheckNothingMissing(Transmission arrived)
     {
         while (_frontier < _accepted.Count && (_accepted[_frontier].Optional || IsAccountedFor(_accepted[_frontier]))) _frontier++;
@@ -22,7 +25,7 @@ public sealed partial class ChannelTruth
         connection.RepeatedBytes += transmission.Payload.Length;
         connection.Repeats = true;
         var destination = Config.Destination;
-        var bound = (long)destination.WindowBytes + destination.ResendBytes + (2 * LargestMessage);
+        var bound = (long)destination.WindowBytes + destination.ResendBytes + RunBytesMax + (2 * LargestMessage);
         if (connection.Life == Life && !connection.FirstOfLife && connection.RepeatedBytes > bound)
             Violate($"{connection.RepeatedBytes} bytes came again on one connection; window and resend_bytes allow {bound}");
         if (transmission.Sequence <= _cursorThatHolds && transmission.Life < connection.Life && connection.FirstOfLife)

@@ -102,6 +102,10 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
 
         _cursorTotals = opening.TotalsAtCursor;
         _lastTotals = _durableTotals = opening.LastDurable > opening.Cursor ? opening.TotalsAtEnd : opening.TotalsAtCursor;
+        // What was discarded behind the last block is in no block's totals.
+        foreach (var range in opening.Discarded)
+            _lastTotals += new QueueTotals(Math.Max(0, range.Last - Math.Max(range.First - 1, recoveredUpTo)), 0);
+        _durableTotals = _lastTotals;
         _last = _durable = beginsAt - 1;
         _counters = opening.Counters;
         (_cursor, var skipped) = _gaps.Pass(opening.Cursor);
