@@ -12,6 +12,7 @@ internal sealed class SimulatedConnection : IConnection
     private const int SegmentMax = 32 * 1024;
     private static readonly TimeSpan DelayedAcknowledgement = TimeSpan.FromMilliseconds(40);
     private static readonly TimeSpan UserTimeout = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan KeepaliveInterval = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan KeepaliveTimeout = TimeSpan.FromSeconds(25);
 
@@ -173,8 +174,8 @@ internal sealed class SimulatedConnection : IConnection
         var established = !Dead && !_closed && !(_finReceived && _finAcknowledged);
         var probing = !Dead && _sendQueue.Count > 0 && _windowEnd <= _transmitted && _transmitted == _acknowledged;
         var unacknowledged = _sendQueue.Count + (_finQueued && !_finAcknowledged ? 1 : 0);
-        var window = Math.Max(0, _windowEnd - _acknowledged);
-        return new SendState(established, unacknowledged, window, SinceLastSegment(probing), probing, _finReceived);
+        var since = SinceLastSegment(probing);
+        return new SendState(established, unacknowledged, Math.Max(0, _windowEnd - _acknowledged), since, probing, _finReceived);
     }
 
     public void SetUserTimeout(bool on) => _userTimeout = on;
@@ -243,10 +244,13 @@ internal sealed class SimulatedConnection : IConnection
     private TimeSpan SinceLastSegment(bool probing)
     {
         var since = _network.Scheduler.Now - new TimeSpan(_lastSegmentTicks);
-        if (!PathUp) return since;
-        // Keepalive and window probes are answered by the other kernel: they are not simulated one by one.
-        var every = TimeSpan.FromSeconds(probing ? 5 : 10);
-        return new TimeSpan(since.Ticks % every.Ticks);
+        var every = probing ? ProbeInterval : KeepaliveInterval;
+        if (!PathUp || since < every) return since;
+        // Keepalive and window probes are answered by the other kernel, with its present window; they are not simulated one by one.
+        _windowEnd = _other._announcedEnd = Math.Max(_other._announcedEnd, _other._receivedUpTo + _other.Window);
+        since = new TimeSpan(since.Ticks % every.Ticks);
+        _lastSegmentTicks = _network.Scheduler.NowTicks - since.Ticks;
+        return since;
     }
 
     /// <summary>Puts what the window allows on its way.</summary>

@@ -261,7 +261,8 @@ public sealed class Channel : IDeliverySink
         await using (_stopDelivery.Token.UnsafeRegister(static s => ((TaskCompletionSource)s!).TrySetResult(), stopping))
         {
             // A send can stand still for as long as the peer's window is closed: a stop does not wait for it.
-            await Task.WhenAny(watching, pumping, stopping.Task);
+            // Awaited first by a method of its own: WhenAny alone would go on in the thread pool, outside the simulated scheduler.
+            await Task.WhenAny(watching, pumping, stopping.Task.QuietlyAsync().AsTask());
             _buffer.StopTaking();
             if (_stopDelivery.IsCancellationRequested) await EndedWithin(pumping, SendGrace);
             cutSend.Cancel();
