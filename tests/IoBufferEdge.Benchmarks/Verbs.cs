@@ -57,7 +57,8 @@ public static class Verbs
         foreach (var (source, delivery, share) in loops)
         {
             var loop = new KillLoop(
-                new KillLoopOptions { Cycles = Math.Max(1, cycles * share / 100), Source = source, Delivery = delivery, Seed = seed++ }, Console.Out);
+                new KillLoopOptions { Cycles = Math.Max(1, cycles * share / 100), Source = source, Delivery = delivery, Seed = seed++ },
+                Console.Out);
             Console.WriteLine(loop.Run());
             failures.AddRange(loop.Failures);
         }

@@ -29,7 +29,8 @@ public class DiskFullTests(ITestOutputHelper output) : SystemTest(output)
             Output.WriteLine($"full after {whenFull} messages: {new DriveInfo(folder).AvailableFreeSpace / 1000} kB free");
 
             receiver.Up();
-            Wait.Until(() => ledger.HighestRead >= whenFull, 60, "the whole backlog at the receiver", () => $"{ledger}\n{gateway.LastLines}");
+            Wait.Until(() => ledger.HighestRead >= whenFull, 60, "the whole backlog at the receiver",
+                () => $"{ledger}\n{gateway.LastLines}");
             Wait.Until(() => ledger.Acknowledged > whenFull + 1000, 60, "acknowledgements after there was room again",
                 () => $"{ledger}\n{gateway.LastLines}");
             gateway.Kill();

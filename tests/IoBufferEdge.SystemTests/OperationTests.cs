@@ -24,7 +24,9 @@ public class OperationTests(ITestOutputHelper output) : SystemTest(output)
 
         gateway.WriteConfig(Config.Gateway(
             Config.Channel("untouched", untouchedPort, untouchedSink.Port),
-            Config.Channel("changed", changedPort, changedSink.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""", buffer: """{"delivery":"durable_first"}"""),
+            Config.Channel(
+                "changed", changedPort, changedSink.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""",
+                buffer: """{"delivery":"durable_first"}"""),
             Config.Channel("added", addedPort, addedSink.Port)));
         gateway.Reload();
         Wait.Until(() => Ids(gateway.Status()).SequenceEqual(["untouched", "changed", "added"]), 20, "the new channels in the status",
@@ -119,7 +121,8 @@ public class OperationTests(ITestOutputHelper output) : SystemTest(output)
         var receiver = UpReceiver(ledger);
         var port = FreePort.Tcp();
         var gateway = StartedGateway(Config.Channel(Id, port, receiver.Port));
-        var second = Keep(new GatewayProcess(Config.Gateway(Config.Channel(Id, FreePort.Tcp(), FreePort.Tcp())), dataFolder: gateway.DataFolder));
+        var other = Config.Gateway(Config.Channel(Id, FreePort.Tcp(), FreePort.Tcp()));
+        var second = Keep(new GatewayProcess(other, dataFolder: gateway.DataFolder));
         second.Launch();
         Assert.NotEqual(0, second.WaitForExit(20));
         Output.WriteLine(second.LastLines);
@@ -133,7 +136,8 @@ public class OperationTests(ITestOutputHelper output) : SystemTest(output)
     public void A_configuration_that_is_wrong_from_the_start_is_refused_with_every_error()
     {
         var gateway = Gateway();
-        gateway.WriteConfig(JsonNode.Parse("""{"schema_version":1,"channels":[{"id":"BAD ID","source":{"type":"tcp_server","port":70000}}]}""")!);
+        gateway.WriteConfig(JsonNode.Parse(
+            """{"schema_version":1,"channels":[{"id":"BAD ID","source":{"type":"tcp_server","port":70000}}]}""")!);
         gateway.Launch();
         Assert.Equal(78, gateway.WaitForExit(20));
         var (exitCode, text, error) = gateway.Command("check", gateway.ConfigFile);
@@ -142,5 +146,6 @@ public class OperationTests(ITestOutputHelper output) : SystemTest(output)
         Assert.Contains("channels[0].source.port", text + error);
     }
 
-    private static IEnumerable<string> Ids(JsonNode status) => status["channels"]!.AsArray().Select(channel => channel!["id"]!.GetValue<string>());
+    private static IEnumerable<string> Ids(JsonNode status) =>
+        status["channels"]!.AsArray().Select(channel => channel!["id"]!.GetValue<string>());
 }

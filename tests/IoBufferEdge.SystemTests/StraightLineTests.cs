@@ -42,7 +42,8 @@ public class StraightLineTests(ITestOutputHelper output) : SystemTest(output)
     {
         var ledger = new Ledger();
         var mllp = answer == ReceiverAnswer.Mllp;
-        var receiver = UpReceiver(ledger, new ReceiverOptions { Answer = answer, Framing = mllp ? MessageFraming.Mllp : MessageFraming.Line });
+        var framing = mllp ? MessageFraming.Mllp : MessageFraming.Line;
+        var receiver = UpReceiver(ledger, new ReceiverOptions { Answer = answer, Framing = framing });
         var port = FreePort.Tcp();
         var gateway = StartedGateway(Config.Channel(Id, port, receiver.Port,
             mllp ? """{"framing":{"type":"mllp"},"ack":{"type":"mllp"}}""" : """{"ack":{"type":"bytes","ack_hex":"06"}}""",

@@ -43,7 +43,8 @@ public abstract class SystemTest(ITestOutputHelper output) : IDisposable
         return receiver;
     }
 
-    protected NumberedSender Sender(Ledger ledger, SenderKind kind, int port, double ratePerS = 5_000, long last = long.MaxValue, int bytes = 200) =>
+    protected NumberedSender Sender(
+        Ledger ledger, SenderKind kind, int port, double ratePerS = 5_000, long last = long.MaxValue, int bytes = 200) =>
         Keep(new NumberedSender(ledger, new SenderOptions
         {
             Kind = kind, Port = port, RatePerS = ratePerS, LastNumber = last, MessageBytes = bytes,
@@ -53,7 +54,8 @@ public abstract class SystemTest(ITestOutputHelper output) : IDisposable
     protected static void Flow(Ledger ledger, GatewayProcess gateway, int messages = 500)
     {
         var target = ledger.HighestRead + messages;
-        Wait.Until(() => ledger.HighestRead >= target, 30, $"{messages} messages more at the receiver", () => $"{ledger}\n{gateway.LastLines}");
+        Wait.Until(() => ledger.HighestRead >= target, 30, $"{messages} messages more at the receiver",
+            () => $"{ledger}\n{gateway.LastLines}");
     }
 
     /// <summary>Ends the load, waits until all of it is out, and checks both ledgers, the outer and the gateway's.</summary>

@@ -23,21 +23,25 @@ public static class ProcessFigures
 
     public static string Machine()
     {
-        var cpu = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':')[1].Trim()
+        var model = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal));
+        var cpu = model?.Split(':')[1].Trim()
             ?? System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString();
         var memory = Field("/proc/meminfo", "MemTotal:") / 1024 / 1024.0;
         var kernel = File.ReadAllText("/proc/sys/kernel/osrelease").Trim();
         var load = File.ReadAllText("/proc/loadavg").Split(' ')[0];
         return string.Create(CultureInfo.InvariantCulture,
-            $"{Environment.ProcessorCount} × {cpu}, {memory:0} GB, Linux {kernel}, {FileSystem("/var/tmp")} on /var/tmp, load {load} before the run");
+            $"{Environment.ProcessorCount} × {cpu}, {memory:0} GB, Linux {kernel}, {FileSystem("/var/tmp")}, load {load} before the run");
     }
 
     private static string FileSystem(string path) =>
         DriveInfo.GetDrives().Where(drive => path.StartsWith(drive.Name, StringComparison.Ordinal))
             .MaxBy(drive => drive.Name.Length)?.DriveFormat ?? "unknown file system";
 
-    private static long Field(string file, string key) =>
-        Number(File.ReadLines(file).First(line => line.StartsWith(key, StringComparison.Ordinal))[key.Length..].Replace("kB", "", StringComparison.Ordinal).Trim());
+    private static long Field(string file, string key)
+    {
+        var line = File.ReadLines(file).First(line => line.StartsWith(key, StringComparison.Ordinal));
+        return Number(line[key.Length..].Replace("kB", "", StringComparison.Ordinal).Trim());
+    }
 
     private static long Number(string text) => long.Parse(text, CultureInfo.InvariantCulture);
 }

@@ -26,7 +26,8 @@ public sealed class DoomedReceiver : IDisposable
     }
 
     public void WaitUntilStopped(double seconds) => Wait.Until(
-        () => Volatile.Read(ref _handedOn) == _readBytes || _process.HasExited, seconds, $"{_readBytes} bytes at the receiver that is to be killed",
+        () => Volatile.Read(ref _handedOn) == _readBytes || _process.HasExited, seconds,
+        $"{_readBytes} bytes at the receiver that is to be killed",
         () => string.Create(CultureInfo.InvariantCulture, $"{_handedOn} bytes; {_ledger}"));
 
     /// <summary>kill -9; returns when all that the process had handed on is in the ledger.</summary>

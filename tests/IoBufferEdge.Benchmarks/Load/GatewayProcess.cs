@@ -208,7 +208,8 @@ public readonly record struct ChannelLedger(long Received, long Delivered, long 
         status["channels"]!.AsArray().Single(one => one!["id"]!.GetValue<string>() == channel)!;
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"received {Received} = delivered {Delivered} + buffered {Buffered} + parked {Parked} + discarded {Discarded}; repeated {Repeated}");
+        $"received {Received} = delivered {Delivered} + buffered {Buffered} + parked {Parked} + discarded {Discarded}; " +
+        $"repeated {Repeated}");
 }
 
 /// <summary>Configurations for tests and loops: JSON as an operator would write it.</summary>
@@ -223,7 +224,8 @@ public static class Config
     /// <summary>Every argument but the ids is JSON text; <paramref name="source"/> and the others are merged over what the ports
     /// need.</summary>
     public static JsonObject Channel(
-        string id, int sourcePort, int destinationPort, string source = "{}", string destination = "{}", string buffer = "{}", string type = "tcp")
+        string id, int sourcePort, int destinationPort, string source = "{}", string destination = "{}", string buffer = "{}",
+        string type = "tcp")
     {
         var udp = type == "udp";
         return new JsonObject

@@ -135,7 +135,8 @@ public sealed class Ledger
     }
 
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"sent {Sent}, acknowledged {Acknowledged}, read up to {HighestRead} ({FramesRead} frames, {Repeats} repeats, {Lost} lost, {Connections} connections)");
+        $"sent {Sent}, acknowledged {Acknowledged}, read up to {HighestRead} " +
+        $"({FramesRead} frames, {Repeats} repeats, {Lost} lost, {Connections} connections)");
 
     private void NoteOrdered(NumberedFrame frame)
     {

@@ -210,7 +210,8 @@ public sealed class NumberedSender : IDisposable
     private Socket? Connect()
     {
         var udp = _options.Kind == SenderKind.Udp;
-        var socket = new Socket(AddressFamily.InterNetwork, udp ? SocketType.Dgram : SocketType.Stream, udp ? ProtocolType.Udp : ProtocolType.Tcp);
+        var (type, protocol) = udp ? (SocketType.Dgram, ProtocolType.Udp) : (SocketType.Stream, ProtocolType.Tcp);
+        var socket = new Socket(AddressFamily.InterNetwork, type, protocol);
         try
         {
             if (!udp)

@@ -251,7 +251,8 @@ public sealed class Receiver : IDisposable
         if (_options.Answer == ReceiverAnswer.Bytes)
             _answers.Add(0x06);
         else if (_options.Answer == ReceiverAnswer.Mllp)
-            _answers.AddRange(Encoding.ASCII.GetBytes($"\vMSH|^~\\&|LAB|LAB|LOAD|LAB|20260101||ACK|1|P|2.5\rMSA|AA|{frame.Number}-{frame.Attempt}\r\x1c\r"));
+            _answers.AddRange(Encoding.ASCII.GetBytes(
+                $"\vMSH|^~\\&|LAB|LAB|LOAD|LAB|20260101||ACK|1|P|2.5\rMSA|AA|{frame.Number}-{frame.Attempt}\r\x1c\r"));
     }
 }
 

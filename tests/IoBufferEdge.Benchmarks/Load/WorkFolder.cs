@@ -7,7 +7,7 @@ public static class WorkFolder
 {
     public static string Create()
     {
-        var folder = Path.Combine("/var/tmp", $"iobuffer-{Environment.ProcessId}-{Path.GetRandomFileName().Replace(".", "", StringComparison.Ordinal)}");
-        return Directory.CreateDirectory(folder).FullName;
+        var random = Path.GetRandomFileName().Replace(".", "", StringComparison.Ordinal);
+        return Directory.CreateDirectory($"/var/tmp/iobuffer-{Environment.ProcessId}-{random}").FullName;
     }
 }

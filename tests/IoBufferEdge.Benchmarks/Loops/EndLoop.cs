@@ -31,7 +31,7 @@ public sealed class EndLoop(int seed, TextWriter log)
         var (sourcePort, sinkPort) = (FreePort.Tcp(), FreePort.Tcp());
         using var gateway = new GatewayProcess(Config.Gateway(Config.Channel(Id, sourcePort, sinkPort)));
         gateway.Start();
-        using var sender = new NumberedSender(ledger, new SenderOptions { Kind = SenderKind.Plain, Port = sourcePort, MessageBytes = MessageBytes });
+        using var sender = FullSpeedSender(ledger, sourcePort);
         for (var i = 1; i <= times && _failures.Count == 0; i++)
         {
             KillOnce(ledger, sinkPort);
@@ -41,7 +41,8 @@ public sealed class EndLoop(int seed, TextWriter log)
 
         FinishOn(gateway, ledger, sender, sinkPort);
         return string.Create(CultureInfo.InvariantCulture,
-            $"{times} kills of the destination in {watch.Elapsed.TotalSeconds:0} s: {ledger}; the plain forwarder lost {relayLost} of {relaySent}");
+            $"{times} kills of the destination in {watch.Elapsed.TotalSeconds:0} s: {ledger}; " +
+            $"the plain forwarder lost {relayLost} of {relaySent}");
     }
 
     /// <summary>The destination ends its connection in good order <paramref name="times"/> times, having read everything.</summary>
@@ -75,12 +76,15 @@ public sealed class EndLoop(int seed, TextWriter log)
         return string.Create(CultureInfo.InvariantCulture, $"{times} orderly ends in {watch.Elapsed.TotalSeconds:0} s: {ledger}");
     }
 
+    private static NumberedSender FullSpeedSender(Ledger ledger, int port) =>
+        new(ledger, new SenderOptions { Kind = SenderKind.Plain, Port = port, MessageBytes = MessageBytes });
+
     private long KillsBehindRelay(int times, out long sent)
     {
         var ledger = new Ledger { Strict = false };
         var sinkPort = FreePort.Tcp();
         using var relay = new RelayProcess(sinkPort);
-        using var sender = new NumberedSender(ledger, new SenderOptions { Kind = SenderKind.Plain, Port = relay.Port, MessageBytes = MessageBytes });
+        using var sender = FullSpeedSender(ledger, relay.Port);
         for (var i = 0; i < times; i++)
             KillOnce(ledger, sinkPort);
         using var last = new Receiver(ledger, new ReceiverOptions { Port = sinkPort });
