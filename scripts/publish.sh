@@ -25,9 +25,32 @@ publish() {
   install -m 644 "$output/librocksdb.so" "$target/librocksdb.so"
   install -m 644 "$output/iobuffer.dbg" "$target/symbols/iobuffer.dbg"
   printf '   %s: iobuffer %s, librocksdb.so %s\n' "$target" "$(megabytes "$target/iobuffer")" "$(megabytes "$target/librocksdb.so")"
+  if [ "$rid" = "$(host_rid)" ]; then measure "$target/iobuffer"; fi
 }
 
 megabytes() { awk -v bytes="$(stat -c %s "$1")" 'BEGIN { printf "%.1f MB", bytes / 1e6 }'; }
+
+# Start time (until the gateway answers on its control socket) and idle memory (PSS after 3 s), with no channel configured.
+measure() {
+  local folder pid started ready
+  folder=$(mktemp -d)
+  echo '{ "schema_version": 1, "channels": [] }' >"$folder/config.json"
+  started=$(date +%s%3N)
+  "$1" run --config "$folder/config.json" --data "$folder/data" >"$folder/log" 2>&1 &
+  pid=$!
+  until [ -S "$folder/data/control.sock" ]; do
+    kill -0 $pid 2>/dev/null || die "$1 ended at its start: $(tail -n 5 "$folder/log")"
+    [ $(($(date +%s%3N) - started)) -lt 20000 ] || die "$1 has no control socket after 20 s: $(tail -n 5 "$folder/log")"
+    sleep 0.005
+  done
+  ready=$(($(date +%s%3N) - started))
+  sleep 3
+  printf '   starts in %d ms, idle memory (PSS) %s\n' "$ready" \
+    "$(awk '/^Pss:/ { printf "%.1f MB", $2 / 1000 }' "/proc/$pid/smaps_rollup")"
+  kill $pid
+  wait $pid || die "$1 ended with exit code $? when it was asked to stop: $(tail -n 5 "$folder/log")"
+  rm -r "$folder"
+}
 
 require_sdk
 for rid in "${@:-$(host_rid)}"; do
