@@ -31,12 +31,10 @@ public sealed class Demo : IDisposable
     {
         _receiver = new Receiver(_ledger);
         _gateway = new GatewayProcess(Config.Gateway(Config.Channel(
-            Channel, _sourcePort, _receiver.Port,
-            source: """{"ack":{"type":"bytes","ack_hex":"06"}}""",
-            destination: """{"confirm":{"type":"transport","hold_ms":0}}""")));
+            Channel, _sourcePort, _receiver.Port, source: """{"ack":{"type":"bytes","ack_hex":"06"}}""")));
         _acts =
         [
-            (0, $"a device sends {RatePerS:N0} messages a second, the receiver reads them", Begin),
+            (0, $"a device sends {RatePerS:N0} messages a second, the receiver reads them; each is kept for 1 s more", Begin),
             (5, "the receiver has died with bytes unread: messages wait in the buffer", KillReceiver),
             (9, "the gateway was killed (kill -9) and started again, the receiver is still away", KillGateway),
             (14, "the receiver is back: what waited comes first, in order", _receiver.Up),
@@ -101,11 +99,14 @@ public sealed class Demo : IDisposable
         _clock.Restart();
     }
 
-    /// <summary>It stops reading for a moment, so that there is something unread when it dies.</summary>
+    /// <summary>
+    /// It stops reading for a moment, so that there is something unread when it dies. The moment is shorter than <c>hold_ms</c> (1,000
+    /// where the source is acknowledged): what lay unread for longer would be lost when the gateway is killed as well.
+    /// </summary>
     private void KillReceiver()
     {
         _receiver.Pause();
-        Thread.Sleep(500);
+        Thread.Sleep(250);
         _receiver.Down(ConnectionEnd.Reset);
     }
 
