@@ -81,7 +81,8 @@ public sealed class SimulationRun
 
         _scheduler.RunUntil(() => false, _scenario.Duration);
         EndFaults();
-        if (!_scheduler.RunUntil(() => _drained, DrainMax)) _scheduler.Violate($"Not drained {DrainMax.TotalMinutes} minutes after the last fault: {Undrained()}.");
+        if (!_scheduler.RunUntil(() => _drained, DrainMax))
+            _scheduler.Violate($"Not drained {DrainMax.TotalMinutes} minutes after the last fault: {Undrained()}.");
         Stop(thenStart: false);
         _scheduler.RunUntil(() => _gateway is null, StopMax);
         return new Outcome(
@@ -125,7 +126,8 @@ public sealed class SimulationRun
                 TroubleStore(fault, () => _disk.CommitFailureRate = 0.5, () => _disk.CommitFailureRate = 0);
                 break;
             case FaultKind.ReopenFailures:
-                TroubleStore(fault, () => (_disk.CommitFailureRate, _disk.ReopenFailureRate) = (0.3, 0.6), () => (_disk.CommitFailureRate, _disk.ReopenFailureRate) = (0, 0));
+                TroubleStore(fault, () => (_disk.CommitFailureRate, _disk.ReopenFailureRate) = (0.3, 0.6), () =>
+                    (_disk.CommitFailureRate, _disk.ReopenFailureRate) = (0, 0));
                 break;
             case FaultKind.DiskFull:
                 TroubleStore(fault, () => _disk.Full = true, () => _disk.Full = false);
@@ -250,7 +252,8 @@ public sealed class SimulationRun
         process.Start(async () =>
         {
             var unsecured = await gateway.StopAsync();
-            if (unsecured > 0 && !troubled && !StoreTroubled) _scheduler.Violate($"A planned stop left {unsecured} messages unsecured although the store works.");
+            if (unsecured > 0 && !troubled && !StoreTroubled)
+                _scheduler.Violate($"A planned stop left {unsecured} messages unsecured although the store works.");
             _scheduler.World.Post(
                 _ =>
                 {
@@ -327,13 +330,16 @@ public sealed class SimulationRun
     private void CheckMemory()
     {
         if (_gateway is not { } gateway) return;
-        var floor = _scenario.Channels.Sum(plan => (plan.Senders.Max(sender => sender.LargeEvery > 0 ? sender.LargeLength : 0) * 8L) + ((2 + plan.Senders.Count) * 65536L));
+        var floor = _scenario.Channels.Sum(plan =>
+            (plan.Senders.Max(sender => sender.LargeEvery > 0 ? sender.LargeLength : 0) * 8L) + ((2 + plan.Senders.Count) * 65536L));
         var used = gateway.Status.MemoryUsedBytes;
-        if (used > _config.Buffer.MemoryBytes + floor) _scheduler.Violate($"{used} bytes of memory are used; memory_bytes is {_config.Buffer.MemoryBytes}, the floor {floor}.");
+        if (used > _config.Buffer.MemoryBytes + floor)
+            _scheduler.Violate($"{used} bytes of memory are used; memory_bytes is {_config.Buffer.MemoryBytes}, the floor {floor}.");
     }
 
     private string Undrained() => string.Join(
-        "; ", _truths.Select(truth => truth.Undrained()).Concat(_senders.Where(sender => !sender.Done).Select(sender => sender.Describe())).Where(text => text is not null));
+        "; ", _truths.Select(truth => truth.Undrained()).Concat(_senders.Where(sender => !sender.Done).Select(sender => sender.Describe())).Where(text =>
+            text is not null));
 
     private ChannelTruth? TruthOfPort(int port) => port >= 8000 && port < 8000 + _truths.Count ? _truths[port - 8000] : null;
 
@@ -341,7 +347,8 @@ public sealed class SimulationRun
     {
         if (connection.Owner != _process || (TruthOfPort(connection.Remote.Port) ?? TruthOfPort(connection.LocalPort)) is not { } truth) return;
         if (truth.Config.Destination.EffectiveConfirm.Type != ConfirmType.None) return;
-        if (!_handing.TryGetValue(connection, out var reader)) _handing.Add(connection, reader = new WireReader(_scenario.Channels[truth.Number].DestinationWire));
+        if (!_handing.TryGetValue(connection, out var reader))
+            _handing.Add(connection, reader = new WireReader(_scenario.Channels[truth.Number].DestinationWire));
         foreach (var payload in reader.Feed(bytes.Span)) truth.HandedOver(payload);
     }
 

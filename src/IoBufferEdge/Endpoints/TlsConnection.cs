@@ -135,7 +135,8 @@ public sealed class TlsConnection : IConnection
             await _tls.DisposeAsync();
             if (e is OperationCanceledException && cancel.IsCancellationRequested) throw;
             if (e is AuthenticationException or IOException or OperationCanceledException)
-                throw new EndpointException($"TLS with {Remote.Address} failed: {_refusal ?? (_stream.HasEnded ? "the peer has closed the connection" : Reason(e))}.", e);
+                throw new EndpointException(
+                    $"TLS with {Remote.Address} failed: {_refusal ?? (_stream.HasEnded ? "the peer has closed the connection" : Reason(e))}.", e);
             throw;
         }
     }
