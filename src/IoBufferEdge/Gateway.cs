@@ -32,7 +32,7 @@ public sealed class ApplyException(string message, Exception? inner = null) : Ex
 public sealed class Gateway : IGatewayControl, IAsyncDisposable
 {
     /// <summary>How long a planned stop may take (rule 10).</summary>
-    private static readonly TimeSpan StopBudget = TimeSpan.FromSeconds(4.5);
+    private static readonly TimeSpan StopBudget = TimeSpan.FromSeconds(4.7);
 
     private readonly GatewayServices _services;
     private readonly MemoryBudget _memory;

@@ -116,7 +116,7 @@ public sealed partial class ChannelBuffer
     private CommitNeed MessagesDue()
     {
         var unsecured = Unsecured;
-        if (unsecured.Messages == 0) return new CommitNeed(long.MaxValue, false);
+        if (unsecured.Messages == 0 || _committer.RecordsOnly) return new CommitNeed(long.MaxValue, false);
         var moves = CursorMoves();
         if (_flushing || (!moves && _roomWaiters.Count > 0)) return new CommitNeed(0, false);
         if (unsecured.Bytes >= _settings.Buffer.CommitBytes && (_settings.Delivery == DeliveryMode.DurableFirst || !moves)) return new CommitNeed(0, false);
@@ -149,7 +149,7 @@ public sealed partial class ChannelBuffer
             var takesMessages = !NothingPending || MessagesDue().DueUs <= dueByUs || !CursorMoves() || _settings.Delivery == DeliveryMode.DurableFirst;
             // What is parked and discarded by this very batch lies behind its cursor.
             var (cursor, cursorTotals, counters) = CursorWithPending();
-            var blocks = takesMessages ? TakeBlocks(Math.Max(cursor, _durable), Math.Min(bytesMax, BatchBytesMax)) : [];
+            var blocks = takesMessages ? TakeBlocks(Math.Max(cursor, _durable), _committer.RecordsOnly ? 0 : Math.Min(bytesMax, BatchBytesMax)) : [];
             _committingReservation = _last > _reservedUpTo - ReservationSize / 2 || !_begun
                 ? Math.Max(_reservedUpTo, _life.BeginsAt - 1) + ReservationSize
                 : _reservedUpTo;
@@ -256,7 +256,7 @@ public sealed partial class ChannelBuffer
         _committingFirst = next;
         _committingLast = _committingMessages = 0;
         long taken = 0;
-        while (next <= _last && _tail.Find(next) is { } slab)
+        while (taken < bytesMax && next <= _last && _tail.Find(next) is { } slab)
         {
             var index = (int)(next - slab.FirstSequence);
             var end = Math.Min(slab.LastSequence, EndBeforePending(next));

@@ -14,6 +14,11 @@ public sealed class Committer : IAsyncDisposable
     /// <summary>Bound on one batch over all queues; the rest waits for the next one.</summary>
     private const int BatchBytesMax = 4 << 20;
 
+    /// <summary>Free room from which on blocks are written again after the medium was full: the ballast's, and as much again.</summary>
+    private const long RoomToResumeBytes = 32 << 20;
+
+    private const long RoomCheckUs = 500_000;
+
     private static readonly TimeSpan ReopenDelayMin = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan ReopenDelayMax = TimeSpan.FromSeconds(5);
 
@@ -50,6 +55,12 @@ public sealed class Committer : IAsyncDisposable
     public StoreException? Failure { get; private set; }
 
     public bool StoreIsFailing => Failure is not null;
+
+    /// <summary>
+    /// The medium is full: only cursors, parks and discards are written, into the room that the ballast gave; new blocks wait until there
+    /// is room for as much again.
+    /// </summary>
+    internal bool RecordsOnly { get; private set; }
 
     /// <summary>The device's quota is used up: queues take nothing new that would grow it.</summary>
     public bool DeviceIsFull { get; private set; }
@@ -99,12 +110,14 @@ public sealed class Committer : IAsyncDisposable
         {
             var dueUs = EarliestDue(out var rateLimited);
             var wakeUs = rateLimited ? Math.Max(dueUs, _nextRatedUs) : dueUs;
+            if (RecordsOnly) wakeUs = Math.Min(wakeUs, _clock.NowUs + RoomCheckUs);
             var waitUs = wakeUs - _clock.NowUs;
             if (waitUs > 0)
             {
                 Interlocked.Exchange(ref _plannedWakeUs, wakeUs);
                 await _wake.WaitAsync(wakeUs == long.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMicroseconds(Math.Min(waitUs, 3_600_000_000)));
                 Interlocked.Exchange(ref _plannedWakeUs, long.MinValue);
+                if (RecordsOnly) LookForRoom();
                 continue;
             }
 
@@ -149,11 +162,23 @@ public sealed class Committer : IAsyncDisposable
 
         LastCommitTook = _time.GetElapsedTime(began);
         _newSegment = false;
-        if (Failure is not null) Log.StoreWorksAgain(_log);
-        Failure = null;
         _failuresInARow = 0;
+        if (!RecordsOnly) NoteWorking();
         DeviceIsFull = _store.Usage.DiskBytes >= _deviceMaxBytes;
         foreach (var queue in _inBatch) queue.Committed();
+    }
+
+    private void NoteWorking()
+    {
+        if (Failure is not null) Log.StoreWorksAgain(_log);
+        Failure = null;
+    }
+
+    private void LookForRoom()
+    {
+        if (_store.Usage.FreeBytes < Math.Min(RoomToResumeBytes, _deviceMaxBytes / 8)) return;
+        RecordsOnly = false;
+        NoteWorking();
     }
 
     private CommitBatch TakeBatch()
@@ -189,6 +214,7 @@ public sealed class Committer : IAsyncDisposable
     {
         if (Failure is null) Log.StoreFailing(_log, failure.Message);
         Failure = failure;
+        RecordsOnly |= failure.OutOfSpace;
         foreach (var queue in _inBatch) queue.CommitFailed();
         _newSegment = true;
         for (var reopened = false; !reopened && !_stopping;)

@@ -16,6 +16,9 @@ public sealed class Channel : IDeliverySink
     /// <summary>How long a send under way may take once the channel stops; then the link is cut and what it held counts as unconfirmed.</summary>
     private static readonly TimeSpan SendGrace = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>What a stop keeps of its time for writing back what the peer may not have read.</summary>
+    private static readonly TimeSpan WriteBackReserve = TimeSpan.FromMilliseconds(700);
+
     private const int ResetsBeforeAlert = 3;
 
     private readonly ChannelBuffer _buffer;
@@ -102,13 +105,13 @@ public sealed class Channel : IDeliverySink
         _buffer.Flush(true);
         _stopSource.Cancel();
         _sourceBackoff.CutShort();
-        await EndedWithin(_receiving, Left());
-        await SecuredWithinAsync(Left() / 2);
+        await EndedWithin(_receiving, Left() / 4);
+        await SecuredWithinAsync(Left() / 4);
 
         _stopDelivery.Cancel();
         _backoff.CutShort();
         _buffer.StopTaking();
-        await EndedWithin(_delivering, Left());
+        if (!await EndedWithin(_delivering, Left() - WriteBackReserve)) _buffer.EndLink(new LinkEnd(false, "the stop has no time left"));
 
         if (leaveQueue) _buffer.WriteBackKept();
         var flushed = await _buffer.WaitFlushedAsync(Left(), _time);
@@ -257,7 +260,7 @@ public sealed class Channel : IDeliverySink
 
         var watching = link.WatchAsync(this, endLink.Token);
         var pumping = PumpAsync(link, cutSend.Token);
-        var stopping = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var stopping = new TaskCompletionSource();
         await using (_stopDelivery.Token.UnsafeRegister(static s => ((TaskCompletionSource)s!).TrySetResult(), stopping))
         {
             // A send can stand still for as long as the peer's window is closed: a stop does not wait for it.
@@ -362,15 +365,17 @@ public sealed class Channel : IDeliverySink
         }
     }
 
-    private async Task EndedWithin(Task task, TimeSpan timeout)
+    /// <summary>False: it goes on; closing the ends finishes it.</summary>
+    private async Task<bool> EndedWithin(Task task, TimeSpan timeout)
     {
         try
         {
-            await task.WaitAsync(timeout, _time);
+            await task.WaitAsync(timeout > TimeSpan.Zero ? timeout : TimeSpan.Zero, _time);
+            return true;
         }
         catch (TimeoutException)
         {
-            // Closing the ends finishes it.
+            return false;
         }
     }
 

@@ -275,4 +275,30 @@ public sealed class ChannelBufferTests
         Assert.Equal(20_000, again[^1]);
         Assert.InRange(delivered[^1] - again[0] + 1, 0, 1024 + 4096);
     }
+
+    [Fact]
+    public void On_a_full_medium_sources_stop_the_backlog_is_delivered_and_with_room_all_goes_on()
+    {
+        var rig = new BufferRig();
+        rig.Elapse(50);
+        rig.AppendAll(1, 20_000);
+        rig.Elapse(500);
+        rig.Disk.Full = true;
+        rig.Append(20_001, 10);
+        rig.Elapse(1000);
+        Assert.True(rig.Committer.Failure is { OutOfSpace: true });
+        Assert.Equal(0, rig.Append(20_011, 1));
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal(Enumerable.Range(1, 20_010), rig.Deliver(patienceMs: 2000));
+        rig.Disk.Full = false;
+        rig.Elapse(2000);
+        Assert.Null(rig.Committer.Failure);
+        rig.Buffer.EndLink(Orderly);
+        Assert.Equal(5, rig.Append(20_011, 5));
+        rig.Elapse(1000);
+        rig.Crash(power: true);
+        rig.Elapse(50);
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal(20_015, rig.Deliver()[^1]);
+    }
 }
