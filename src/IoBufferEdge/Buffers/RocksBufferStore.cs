@@ -108,13 +108,14 @@ public sealed class RocksBufferStore : IBufferStore
 
     private StoreOpening Open()
     {
+        _ballast.Adopt();
+        var hadBallast = _ballast.HeldBytes > 0;
         try
         {
             return OpenWithRoom();
         }
-        catch (StoreException failure) when (failure.OutOfSpace && _ballast.Release())
+        catch (StoreException failure) when (hadBallast && OutOfSpace(failure.OutOfSpace))
         {
-            Log.StoreBallastReleased(_log, failure.Message);
             return OpenWithRoom();
         }
     }
@@ -123,7 +124,7 @@ public sealed class RocksBufferStore : IBufferStore
     {
         var mark = PrepareFolder();
         string? salvage = null;
-        if (StoreInspection.FindDamage(_options, mark) is { } damage)
+        if (Inspect(mark) is { } damage)
             salvage = new Salvage(_options, mark, _random, _time).Run(damage);
 
         OpenEngine();
@@ -137,6 +138,22 @@ public sealed class RocksBufferStore : IBufferStore
         };
     }
 
+    private string? Inspect(Mark? mark)
+    {
+        try
+        {
+            return StoreInspection.FindDamage(_options, mark);
+        }
+        catch (RocksException failure)
+        {
+            throw ToStoreException("look at", failure);
+        }
+        catch (UnauthorizedAccessException failure)
+        {
+            throw new StoreException($"{_options.Directory} cannot be read: {failure.Message}", outOfSpace: false, failure);
+        }
+    }
+
     /// <summary>Takes the store for this process, removes what an interrupted start left, and syncs what the former one wrote.</summary>
     private Mark? PrepareFolder()
     {
@@ -144,7 +161,6 @@ public sealed class RocksBufferStore : IBufferStore
         {
             Directory.CreateDirectory(_options.Directory);
             _lock ??= new FileStream(_options.LockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            _ballast.Adopt();
             if (Directory.Exists(Salvage.WorkPath(_options))) Directory.Delete(Salvage.WorkPath(_options), recursive: true);
             SyncFiles();
             return _mark.Read();
@@ -323,7 +339,9 @@ public sealed class RocksBufferStore : IBufferStore
     }
 
     private StoreException ToStoreException(string what, RocksException failure) =>
-        new($"{_options.Directory}: cannot {what} the store: {failure.Message}", OutOfSpace(StoreInspection.IsOutOfSpace(failure)), failure);
+        new($"{_options.Directory}: cannot {what} the store: {failure.Message}",
+            OutOfSpace(StoreInspection.IsOutOfSpace(failure)),
+            failure);
 
     /// <summary>At the first sign of a full medium the ballast makes room for what must still be written.</summary>
     private bool OutOfSpace(bool isFull)

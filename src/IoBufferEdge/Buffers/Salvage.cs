@@ -167,13 +167,28 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
     private void AdoptBlocks(RocksEngine engine, string original, bool scanTables)
     {
         var lost = Path.Combine(_work, "lost");
-        foreach (var log in Directory.EnumerateFiles(original, "*.log"))
-            LogScan.LogBlocks(log, (key, block) => AdoptBlock(engine, key, block));
-        foreach (var table in Directory.Exists(lost) ? Directory.EnumerateFiles(lost, "*.sst") : [])
-            LogScan.TableBlocks(table, (key, block) => AdoptBlock(engine, key, block));
-        foreach (var table in scanTables ? Directory.EnumerateFiles(original, "*.sst") : [])
-            LogScan.TableBlocks(table, (key, block) => AdoptBlock(engine, key, block));
+        string[] tables =
+        [
+            .. Directory.Exists(lost) ? Directory.GetFiles(lost, "*.sst") : [],
+            .. scanTables ? Directory.GetFiles(original, "*.sst") : [],
+        ];
+        foreach (var log in Directory.GetFiles(original, "*.log"))
+            TryScan(() => LogScan.LogBlocks(log, (key, block) => AdoptBlock(engine, key, block)));
+        foreach (var table in tables)
+            TryScan(() => LogScan.TableBlocks(table, (key, block) => AdoptBlock(engine, key, block)));
         if (Directory.Exists(lost)) Directory.Delete(lost, recursive: true);
+    }
+
+    private static void TryScan(Action scan)
+    {
+        try
+        {
+            scan();
+        }
+        catch (IOException)
+        {
+            // The medium does not give the file's bytes: what it held is told as missing.
+        }
     }
 
     private void AdoptBlock(RocksEngine engine, ReadOnlySpan<byte> key, ReadOnlySpan<byte> block)

@@ -16,12 +16,12 @@ internal static class StoreInspection
         if (!files.Any(f => f.Extension is ".sst" || f.Extension is ".log" && f.Length > 0))
             return mark is null ? null : $"its folder is empty, though its high-water mark tells of {mark.Queues.Count} queues";
         if (!files.Any(f => f.Name is "CURRENT")) return "its file CURRENT is missing";
-        foreach (var log in files.Where(f => f.Extension is ".log"))
-            if (LogScan.IsDamaged(log.FullName))
-                return $"{log.Name} is damaged in the middle";
-
         try
         {
+            foreach (var log in files.Where(f => f.Extension is ".log"))
+                if (LogScan.IsDamaged(log.FullName))
+                    return $"{log.Name} is damaged in the middle";
+
             using var engine = RocksEngine.Open(options.Directory, RocksStoreOptions.Database, RocksStoreOptions.Families, readOnly: true);
             return FindDamage(StoreContents.Load(engine), mark);
         }
@@ -29,9 +29,13 @@ internal static class StoreInspection
         {
             return failure.Message;
         }
+        catch (IOException failure)
+        {
+            return failure.Message; // the medium does not give a file's bytes
+        }
     }
 
-    /// <summary>True for what the medium lost or changed; false for a full medium, missing permission, or an engine that is in use.</summary>
+    /// <summary>True for what the medium lost or changed; false for a full medium, no permission, or an engine in use.</summary>
     public static bool IsDamage(RocksException failure) =>
         !IsOutOfSpace(failure) && !failure.Message.Contains("Permission denied", StringComparison.Ordinal) &&
         !failure.Message.Contains("lock file", StringComparison.Ordinal);

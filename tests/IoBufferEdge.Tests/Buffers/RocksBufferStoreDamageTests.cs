@@ -169,8 +169,9 @@ public sealed class RocksBufferStoreDamageTests : IDisposable
         for (var block = 0; block < Blocks; block++)
         {
             var (first, last) = (block * PerBlock + 1, (block + 1) * PerBlock);
+            PendingBlock[] blocks = [new TestBlock(1, first, last, MessageBytes)];
             await store.CommitAsync(Batch(
-                new QueueCommit { Queue = 1, CreatesId = "one", ReservedUpTo = 1000, Blocks = [new TestBlock(1, first, last, MessageBytes)] },
+                new QueueCommit { Queue = 1, CreatesId = "one", ReservedUpTo = 1000, Blocks = blocks },
                 new QueueCommit
                 {
                     Queue = 2,

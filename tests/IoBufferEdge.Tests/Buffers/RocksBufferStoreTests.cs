@@ -83,7 +83,8 @@ public sealed class RocksBufferStoreTests : BufferStoreContract, IDisposable
         await using var store = CreateStore();
         await store.OpenAsync();
         await store.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 10))));
-        await Assert.ThrowsAsync<IOException>(() => store.CommitAsync(Batch(new QueueCommit { Queue = 1, Blocks = [new BrokenBlock()] })).AsTask());
+        var broken = Batch(new QueueCommit { Queue = 1, Blocks = [new BrokenBlock()] });
+        await Assert.ThrowsAsync<IOException>(() => store.CommitAsync(broken).AsTask());
         var next = Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 11, 20)] }, beginSegment: true);
         await Assert.ThrowsAsync<StoreException>(() => store.CommitAsync(next).AsTask());
         Assert.Equal(10, Numbers(await ReadAllAsync(store, 1, 1)));
@@ -131,12 +132,17 @@ public sealed class RocksBufferStoreTests : BufferStoreContract, IDisposable
             await first.OpenAsync();
             await first.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 10))));
             foreach (var log in Directory.GetFiles(StorePath, "*.log")) syncedLength[Path.GetFileName(log)] = UsedLength(log);
-            await first.CommitAsync(Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 11, 20)] })); // stands for an unsynced one
+            var unsynced = Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 11, 20)] }); // stands for one
+            await first.CommitAsync(unsynced);
             CopyStore(killed);
         }
 
         var synced = new HashSet<string>();
-        var options = new RocksStoreOptions { Directory = Path.Combine(killed, "store"), SyncFile = path => synced.Add(Path.GetFileName(path)) };
+        var options = new RocksStoreOptions
+        {
+            Directory = Path.Combine(killed, "store"),
+            SyncFile = path => synced.Add(Path.GetFileName(path)),
+        };
         var cut = Path.Combine(_data, "cut");
         await using (var second = CreateStore(options))
         {
