@@ -10,6 +10,7 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// </summary>
 public sealed class TcpDestination : IDestination
 {
+    private static readonly TimeSpan HandshakeLimit = TimeSpan.FromSeconds(10);
     private readonly ChannelConfig _channel;
     private readonly DestinationConfig _config;
     private readonly EndpointContext _context;
@@ -22,6 +23,7 @@ public sealed class TcpDestination : IDestination
     private readonly Lock _lock = new();
     private readonly AsyncSignal _clientCame;
     private IListener? _listener;
+    private TlsContext? _tls;
     private Task _accepting = Task.CompletedTask;
 
     // Under _lock.
@@ -66,7 +68,7 @@ public sealed class TcpDestination : IDestination
 
     public ValueTask OpenAsync()
     {
-        if (_config.Tls.Enabled) throw new EndpointException($"Channel {_channel.Id}: a destination with TLS is not available in this version.");
+        if (_config.Tls.Enabled) _tls = TlsContext.Load(_config.Tls, _context.Log);
         if (IsServer)
         {
             _listener = _context.Network.Listen(_config.Host ?? "*", _config.Port, new TcpTuning(_config.Bind));
@@ -82,7 +84,7 @@ public sealed class TcpDestination : IDestination
         SetState(IsServer ? EndpointState.Waiting : EndpointState.Opening, null);
         try
         {
-            var connection = IsServer ? await TakeClientAsync(cancel) : await DialAsync(cancel);
+            var connection = await SecureAsync(IsServer ? await TakeClientAsync(cancel) : await DialAsync(cancel), cancel);
             var link = new TcpDestinationLink(connection, _linkOptions, _counters, _context.Time);
             lock (_lock) (_link, _state, _detail) = (link, EndpointState.Connected, $"{connection.Remote}");
             return link;
@@ -120,6 +122,30 @@ public sealed class TcpDestination : IDestination
 
     private ValueTask<IConnection> DialAsync(CancellationToken cancel) =>
         _context.Network.ConnectAsync(_config.Host!, _config.Port, new TcpTuning(_config.Bind), cancel);
+
+    /// <summary>The handshake, where TLS is on. It may take 10 s: a client that connects and says nothing must not keep others out.</summary>
+    private async ValueTask<IConnection> SecureAsync(IConnection connection, CancellationToken cancel)
+    {
+        if (_tls is not { } tls) return connection;
+        using var limit = new CancellationTokenSource(HandshakeLimit, _context.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, limit.Token);
+        try
+        {
+            return IsServer
+                ? await TlsConnection.ServerAsync(connection, tls, either.Token)
+                : await TlsConnection.ClientAsync(connection, tls, _config.Host!, either.Token);
+        }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            connection.Dispose();
+            throw new EndpointException($"TLS with {connection.Remote} failed: no handshake within {HandshakeLimit.TotalSeconds} s.");
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
 
     // ---- server
 

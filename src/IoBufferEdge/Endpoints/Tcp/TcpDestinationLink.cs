@@ -353,6 +353,8 @@ internal sealed class TcpDestinationLink : IDestinationLink
         {
             while (await _connection.ReceiveAsync(buffer, CancellationToken.None) is > 0 and var count)
                 if (_acks is not null) TakeAnswers(_acks, buffer.AsSpan(0, count));
+            if (_connection is TlsConnection { EndedWithoutCloseNotify: true })
+                End(orderly: false, $"{_connection.Remote} has ended without TLS's close_notify.");
             lock (_lock) _peerFinished = true;
             _wake.Set();
         }
