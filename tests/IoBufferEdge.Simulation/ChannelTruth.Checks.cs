@@ -26,7 +26,8 @@ public sealed partial class ChannelTruth
         connection.Repeats = true;
         var destination = Config.Destination;
         var bound = (long)destination.WindowBytes + destination.ResendBytes + RunBytesMax + (2 * LargestMessage);
-        if (connection.Life == Life && !connection.FirstOfLife && connection.RepeatedBytes > bound)
+        // What is held is not confirmed either: with a hold the time counts, not the bytes.
+        if (Hold == TimeSpan.Zero && connection.Life == Life && !connection.FirstOfLife && connection.RepeatedBytes > bound)
             Violate($"{connection.RepeatedBytes} bytes came again on one connection; window and resend_bytes allow {bound}");
         if (transmission.Sequence <= _cursorThatHolds && transmission.Life < connection.Life && connection.FirstOfLife)
             Violate($"message {transmission} came again after a crash although the cursor {_cursorThatHolds} had been there for long");

@@ -228,8 +228,11 @@ public sealed partial class ChannelTruth(Scheduler scheduler, SimulatedDisk disk
     {
         if (Buffer is not { } buffer) return $"channel {Id} is not running";
         if (buffer.Ledger.Buffered > 0 || buffer.Cursor < buffer.LastSequence && buffer.SecuredSequence < buffer.LastSequence)
+        {
             return $"channel {Id} has its cursor at {buffer.Cursor}, secured {buffer.SecuredSequence}, last {buffer.LastSequence}, " +
                 $"{buffer.Ledger.Buffered} buffered";
+        }
+
         return _accepted.Find(transmission => !IsAccountedFor(transmission) && !transmission.Optional) is { } open
             ? $"channel {Id}: message {open} is neither delivered nor parked nor discarded"
             : null;

@@ -36,10 +36,9 @@ public static class Report
             output.WriteLine(
                 $"  {config.Id}: {source.Type} {plan.SourceWire} ack {source.Ack?.Type.ToString() ?? "none"}, {plan.Senders.Count} senders with " +
                 $"{plan.Senders.Sum(sender => sender.Messages)} messages -> {buffer.Delivery}, {buffer.WhenFull} at {buffer.MaxBytes}, " +
-                $"delay {buffer.MaxDelayMs}/" +
-                $"{buffer.OfflineDelayMs} ms, commit {buffer.CommitBytes}, unsecured {buffer.MaxUnsecuredBytes} -> " +
-                $"{destination.Type} {plan.DestinationWire} confirm " +
-                $"{destination.EffectiveConfirm.Type}, {destination.OnReject}, window {destination.WindowBytes}, resend {destination.ResendBytes}");
+                $"delay {buffer.MaxDelayMs}/{buffer.OfflineDelayMs} ms, commit {buffer.CommitBytes}, unsecured {buffer.MaxUnsecuredBytes} -> " +
+                $"{destination.Type} {plan.DestinationWire} confirm {destination.EffectiveConfirm.Type}, " +
+                $"{destination.OnReject}, window {destination.WindowBytes}, resend {destination.ResendBytes}");
         }
 
         foreach (var fault in scenario.Faults) output.WriteLine($"  {fault}");

@@ -130,8 +130,8 @@ public sealed record Scenario(
             Destination = config.Destination with { Host = config.Destination.Type == EndpointType.TcpServer ? "0.0.0.0" : config.Destination.Host },
         };
         // A device that the gateway calls is one device; others come in threes at most.
-        var senders = Enumerable.Range(0, config.Source.Type == EndpointType.TcpClient ? 1 : random.Next(1, 4)).Select(_ =>
-            NewSender(random, udp ? 60_000 : 90_000)).ToList();
+        var devices = config.Source.Type == EndpointType.TcpClient ? 1 : random.Next(1, 4);
+        var senders = Enumerable.Range(0, devices).Select(_ => NewSender(random, udp ? 60_000 : 90_000)).ToList();
         return (config, new ChannelPlan(senders, sourceWire, destinationWire));
     }
 

@@ -7,7 +7,7 @@ namespace IoBufferEdge.Simulation;
 /// One end of a simulated TCP connection. Positions are counted in bytes since the beginning of each direction; a FIN takes one.
 /// What a sender knows about the other side (acknowledged, window) is as old as the last segment that came back.
 /// </summary>
-internal sealed class SimulatedConnection : IConnection
+internal sealed partial class SimulatedConnection : IConnection
 {
     private const int SegmentMax = 32 * 1024;
     private static readonly TimeSpan DelayedAcknowledgement = TimeSpan.FromMilliseconds(40);
@@ -367,125 +367,9 @@ internal sealed class SimulatedConnection : IConnection
 
     private void Heard() => _lastSegmentTicks = _network.Scheduler.NowTicks;
 
-    /// <summary>Our end is over at once: the other hears RST.</summary>
-    private void Reset()
-    {
-        Fail("reset by us");
-        AnswerWithReset();
-    }
-
-    private void AnswerWithReset()
-    {
-        if (_host.Reachable) _network.Scheduler.At(NextArrival(), _other.ArriveReset);
-        else _other.WatchSilence();
-    }
-
-    private void ArriveReset()
-    {
-        if (Dead) return;
-        if (!_host.Reachable)
-        {
-            WatchSilence();
-            return;
-        }
-
-        Heard();
-        Fail("Connection reset by peer.");
-    }
-
-    private void Fail(string error)
-    {
-        if (Dead) return;
-        _error = error;
-        _network.Scheduler.Trace.Add(_network.Scheduler, "tcp.end", Owner.Name, _received.Count, _sendQueue.Count);
-        Wake();
-        if (_closed) _host.Remove(this);
-    }
-
-    private void Wake()
-    {
-        _sending?.TrySetResult();
-        _receiving?.TrySetResult();
-    }
-
-    /// <summary>A closed end stays until both FINs are through.</summary>
-    private void LeaveWhenDone()
-    {
-        if (_closed && _finAcknowledged && _finReceived) _host.Remove(this);
-    }
-
-    /// <summary>While nothing comes back, looks every second whether a time-out is due.</summary>
-    private void WatchSilence()
-    {
-        if (_watched || Dead) return;
-        _watched = true;
-        _network.Scheduler.After(TimeSpan.FromSeconds(1), LookForSilence);
-    }
-
-    private void LookForSilence()
-    {
-        _watched = false;
-        if (Dead) return;
-        if (PathUp && !_other.Dead) return;
-        var now = _network.Scheduler.NowTicks;
-        var silent = new TimeSpan(now - _lastSegmentTicks);
-        var outstanding = _sendQueue.Count > 0;
-        if (_other.Dead && _host.Reachable && _other._host.Reachable && (outstanding || silent >= KeepaliveInterval))
-        {
-            // The other machine knows nothing of this connection, and says so when it is asked.
-            _network.Scheduler.After(_network.Latency(), ArriveReset);
-            return;
-        }
-
-        var waiting = outstanding ? new TimeSpan(now - Math.Max(_unacknowledgedSinceTicks, _lastSegmentTicks)) : silent;
-        if ((outstanding && (_userTimeout || _closed) && waiting >= UserTimeout) || (!outstanding && silent >= KeepaliveTimeout))
-        {
-            Fail("Connection timed out.");
-            return;
-        }
-
-        WatchSilence();
-    }
-
     private void ThrowIfUnusable()
     {
         ObjectDisposedException.ThrowIf(_closed, this);
         if (_error is not null) throw new IOException(_error);
-    }
-}
-
-/// <summary>Bytes in order: appended at the end, taken from the front.</summary>
-internal sealed class ByteQueue
-{
-    private byte[] _bytes = new byte[1024];
-    private int _start;
-
-    public int Count { get; private set; }
-
-    public void Append(ReadOnlySpan<byte> bytes)
-    {
-        if (_start + Count + bytes.Length > _bytes.Length)
-        {
-            var target = Count + bytes.Length > _bytes.Length ? new byte[Math.Max(Count + bytes.Length, 2 * _bytes.Length)] : _bytes;
-            _bytes.AsSpan(_start, Count).CopyTo(target);
-            (_bytes, _start) = (target, 0);
-        }
-
-        bytes.CopyTo(_bytes.AsSpan(_start + Count));
-        Count += bytes.Length;
-    }
-
-    public void Peek(int offset, Span<byte> bytes) => _bytes.AsSpan(_start + offset, bytes.Length).CopyTo(bytes);
-
-    public void Take(Span<byte> bytes)
-    {
-        Peek(0, bytes);
-        Drop(bytes.Length);
-    }
-
-    public void Drop(int count)
-    {
-        Count -= count;
-        _start = Count == 0 ? 0 : _start + count;
     }
 }

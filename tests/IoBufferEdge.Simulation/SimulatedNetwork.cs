@@ -183,7 +183,7 @@ public sealed class SimulatedHost(SimulatedNetwork network, string name, IPAddre
 
         public ValueTask<IDatagramSocket> OpenDatagramAsync(
             string? bind, int port, DnsEndPoint? remote, int receiveBufferBytes, CancellationToken cancel) =>
-                new(Open(port == 0 ? host.NextPort() : port, remote));
+            new(Open(port == 0 ? host.NextPort() : port, remote));
 
         private SimulatedDatagramSocket Open(int port, DnsEndPoint? remote)
         {

@@ -126,8 +126,7 @@ public sealed class SimulationRun
                 TroubleStore(fault, () => _disk.CommitFailureRate = 0.5, () => _disk.CommitFailureRate = 0);
                 break;
             case FaultKind.ReopenFailures:
-                TroubleStore(fault, () => (_disk.CommitFailureRate, _disk.ReopenFailureRate) = (0.3, 0.6), () =>
-                    (_disk.CommitFailureRate, _disk.ReopenFailureRate) = (0, 0));
+                TroubleStore(fault, () => FailRates(0.3, 0.6), () => FailRates(0, 0));
                 break;
             case FaultKind.DiskFull:
                 TroubleStore(fault, () => _disk.Full = true, () => _disk.Full = false);
@@ -183,6 +182,8 @@ public sealed class SimulationRun
                 break;
         }
     }
+
+    private void FailRates(double commits, double reopenings) => (_disk.CommitFailureRate, _disk.ReopenFailureRate) = (commits, reopenings);
 
     private void EndFaults()
     {
@@ -338,8 +339,7 @@ public sealed class SimulationRun
     }
 
     private string Undrained() => string.Join(
-        "; ", _truths.Select(truth => truth.Undrained()).Concat(_senders.Where(sender => !sender.Done).Select(sender => sender.Describe())).Where(text =>
-            text is not null));
+        "; ", _truths.Select(truth => truth.Undrained()).OfType<string>().Concat(_senders.Where(sender => !sender.Done).Select(sender => sender.Describe())));
 
     private ChannelTruth? TruthOfPort(int port) => port >= 8000 && port < 8000 + _truths.Count ? _truths[port - 8000] : null;
 

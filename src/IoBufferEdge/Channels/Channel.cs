@@ -38,6 +38,7 @@ public sealed class Channel : IDeliverySink
     private Task _receiving = Task.CompletedTask;
     private Task _delivering = Task.CompletedTask;
 
+    private volatile IDestinationLink? _link;
     private volatile bool _connected;
     private volatile bool _blocked;
     private int _resetsInARow;
@@ -111,7 +112,12 @@ public sealed class Channel : IDeliverySink
         _stopDelivery.Cancel();
         _backoff.CutShort();
         _buffer.StopTaking();
-        if (!await EndedWithin(_delivering, Left() - WriteBackReserve)) _buffer.EndLink(new LinkEnd(false, "the stop has no time left"));
+        if (!await EndedWithin(_delivering, Left() - WriteBackReserve))
+        {
+            // A farewell that takes too long is cut: the next channel on this queue must find it without a link.
+            if (_link is { } link) await link.DisposeAsync();
+            if (!await EndedWithin(_delivering, SendGrace)) _buffer.EndLink(new LinkEnd(false, "the stop has no time left"));
+        }
 
         if (leaveQueue) _buffer.WriteBackKept();
         var flushed = await _buffer.WaitFlushedAsync(Left(), _time);
@@ -255,6 +261,7 @@ public sealed class Channel : IDeliverySink
         using var cutSend = new CancellationTokenSource();
         using var endLink = new CancellationTokenSource();
         _buffer.BeginLink(link.MaxInFlightMessages);
+        _link = link;
         _connected = true;
         Log.DestinationConnected(_log, Config.Id, Config.Destination.Summary);
 
@@ -275,6 +282,7 @@ public sealed class Channel : IDeliverySink
         var end = await EndOfAsync(watching);
         await link.DisposeAsync(); // a write that the peer's closed window holds up ends with its connection only
         await pumping;
+        _link = null;
         _connected = false;
         _blocked = false;
         if (!end.Orderly && !_stopDelivery.IsCancellationRequested) _resetsInARow++;

@@ -42,8 +42,8 @@ public sealed class SimulatedStoreTests : BufferStoreContract
                 await store.OpenAsync();
                 await store.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 10))));
                 disk.CommitFailureRate = 1;
-                await Assert.ThrowsAsync<StoreException>(async () =>
-                    await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 11, 20)] })));
+                var batch = Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 11, 20)] });
+                await Assert.ThrowsAsync<StoreException>(async () => await store.CommitAsync(batch));
             }
 
             // A kill leaves it; the next process makes it durable before it opens the store (rule 7), or not.
@@ -69,8 +69,8 @@ public sealed class SimulatedStoreTests : BufferStoreContract
                 await store.OpenAsync();
                 await store.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 10))));
                 disk.CommitFailureRate = 1;
-                await Assert.ThrowsAsync<StoreException>(async () =>
-                    await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 11, 20)] })));
+                var batch = Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 11, 20)] });
+                await Assert.ThrowsAsync<StoreException>(async () => await store.CommitAsync(batch));
             }
 
             disk.CommitFailureRate = 0;
