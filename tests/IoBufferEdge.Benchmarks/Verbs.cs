@@ -38,7 +38,7 @@ public static class Verbs
     private static int RunBench(string[] options)
     {
         var quick = options.Contains("--quick");
-        var report = new Bench.Bench(rounds: quick ? 1 : 5, roundSeconds: quick ? 1 : 3, backlog: !quick).Run();
+        var report = new Bench.Bench(rounds: quick ? 1 : 5, roundSeconds: quick ? 1 : 2, backlog: !quick).Run();
         var folder = Path.Combine(GatewayProcess.RepositoryRoot, "artifacts", "bench");
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, "latest.json"), report.ToJsonString(new() { WriteIndented = true }));

@@ -56,6 +56,7 @@ public sealed class NumberedSender : IDisposable
     private readonly FrameSplitter _acks = new(MessageFraming.Mllp);
     private volatile bool _finishing;
     private volatile bool _stopped;
+    private volatile Socket? _socket;
     private long _next;
     private int _attempt;
 
@@ -87,6 +88,8 @@ public sealed class NumberedSender : IDisposable
     public void Dispose()
     {
         _finishing = _stopped = true;
+        if (!_thread.Join(TimeSpan.FromSeconds(1)))
+            _socket?.Dispose(); // it is held up by a gateway that reads nothing
         if (!_thread.Join(TimeSpan.FromSeconds(10)))
             throw new TimeoutException("The sender's thread did not end within 10 s.");
     }
@@ -98,12 +101,13 @@ public sealed class NumberedSender : IDisposable
             using var socket = Connect();
             if (socket is null)
                 continue;
+            _socket = socket;
             Interlocked.Increment(ref _attempt);
             try
             {
                 SendOn(socket);
             }
-            catch (SocketException)
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
                 // The gateway went away: that is what many tests are about. The next connection goes on.
             }
