@@ -15,4 +15,18 @@ internal static class TaskEnd
             // Its end is all that was asked for.
         }
     }
+
+    /// <summary>Waits for the end of a task, at most so long. False: it has not ended. A failure of the task is thrown.</summary>
+    public static async Task<bool> EndsWithinAsync(this Task task, TimeProvider time, TimeSpan timeout)
+    {
+        try
+        {
+            await task.WaitAsync(timeout > TimeSpan.Zero ? timeout : TimeSpan.Zero, time);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
 }

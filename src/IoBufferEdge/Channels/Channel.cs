@@ -106,17 +106,17 @@ public sealed class Channel : IDeliverySink
         _buffer.Flush(true);
         _stopSource.Cancel();
         _sourceBackoff.CutShort();
-        await EndedWithin(_receiving, Left() / 4);
+        await _receiving.EndsWithinAsync(_time, Left() / 4);
         await SecuredWithinAsync(Left() / 4);
 
         _stopDelivery.Cancel();
         _backoff.CutShort();
         _buffer.StopTaking();
-        if (!await EndedWithin(_delivering, Left() - WriteBackReserve))
+        if (!await _delivering.EndsWithinAsync(_time, Left() - WriteBackReserve))
         {
             // A farewell that takes too long is cut: the next channel on this queue must find it without a link.
             if (_link is { } link) await link.DisposeAsync();
-            if (!await EndedWithin(_delivering, SendGrace)) _buffer.EndLink(new LinkEnd(false, "the stop has no time left"));
+            if (!await _delivering.EndsWithinAsync(_time, SendGrace)) _buffer.EndLink(new LinkEnd(false, "the stop has no time left"));
         }
 
         if (leaveQueue) _buffer.WriteBackKept();
@@ -274,7 +274,7 @@ public sealed class Channel : IDeliverySink
             // Awaited first by a method of its own: WhenAny alone would go on in the thread pool, outside the simulated scheduler.
             await Task.WhenAny(watching, pumping, stopping.Task.QuietlyAsync().AsTask());
             _buffer.StopTaking();
-            if (_stopDelivery.IsCancellationRequested) await EndedWithin(pumping, SendGrace);
+            if (_stopDelivery.IsCancellationRequested) await pumping.EndsWithinAsync(_time, SendGrace);
             cutSend.Cancel();
             endLink.Cancel();
         }
@@ -374,19 +374,6 @@ public sealed class Channel : IDeliverySink
     }
 
     /// <summary>False: it goes on; closing the ends finishes it.</summary>
-    private async Task<bool> EndedWithin(Task task, TimeSpan timeout)
-    {
-        try
-        {
-            await task.WaitAsync(timeout > TimeSpan.Zero ? timeout : TimeSpan.Zero, _time);
-            return true;
-        }
-        catch (TimeoutException)
-        {
-            return false;
-        }
-    }
-
     private async Task CloseAsync()
     {
         await _source.DisposeAsync();
