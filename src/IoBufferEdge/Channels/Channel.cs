@@ -373,7 +373,6 @@ public sealed class Channel : IDeliverySink
         }
     }
 
-    /// <summary>False: it goes on; closing the ends finishes it.</summary>
     private async Task CloseAsync()
     {
         await _source.DisposeAsync();
