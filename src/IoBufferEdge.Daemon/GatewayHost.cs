@@ -1,5 +1,5 @@
+using System.IO.Hashing;
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control;
@@ -67,7 +67,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
     private async Task<int> RunAsync(GatewayConfig config, string? hash, DataFolder folder, ILogger log)
     {
         using var signals = new Signals(_stop, () => _ = ReloadOnSignalAsync());
-        var random = new Random();
+        var random = Random.Shared;
         var network = new SocketNetwork(_time, log);
         var storeOptions = new RocksStoreOptions { Directory = folder.Store, DeviceMaxBytes = config.Buffer.DeviceMaxBytes };
         EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log);
@@ -151,7 +151,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         exitCode = read ? ExitCode.BadConfiguration : ExitCode.IoError;
         if (result.Config is null) return false;
         config = result.Config;
-        hash = Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(configPath)));
+        hash = Convert.ToHexStringLower(XxHash128.Hash(File.ReadAllBytes(configPath)));
         return true;
     }
 

@@ -30,7 +30,7 @@ public sealed record GatewayStatus
     [JsonPropertyName("uptime_s")]
     public TimeSpan Uptime { get; init; }
 
-    /// <summary>Lowercase hex SHA-256 of the applied configuration, or null for the built-in one.</summary>
+    /// <summary>Lowercase hex hash (XXH128) of the applied configuration file, or null for the built-in one.</summary>
     public string? ConfigHash { get; init; }
 
     /// <summary>Where the applied configuration came from, and why the last one offered was refused, if it was.</summary>

@@ -17,6 +17,8 @@ public sealed class Committer : IAsyncDisposable
     /// <summary>Free room from which on blocks are written again after the medium was full: the ballast's, and as much again.</summary>
     private const long RoomToResumeBytes = 32 << 20;
 
+    private static readonly TimeSpan EmptyBatchDelay = TimeSpan.FromMilliseconds(1);
+
     private const long RoomCheckUs = 500_000;
 
     private static readonly TimeSpan ReopenDelayMin = TimeSpan.FromMilliseconds(100);
@@ -148,7 +150,13 @@ public sealed class Committer : IAsyncDisposable
     private async Task CommitAsync()
     {
         var batch = TakeBatch();
-        if (batch.Queues.Count == 0) return;
+        if (batch.Queues.Count == 0)
+        {
+            // A queue that calls itself due and has nothing to write must not keep a core busy.
+            await _wake.WaitAsync(EmptyBatchDelay);
+            return;
+        }
+
         var began = _time.GetTimestamp();
         try
         {
