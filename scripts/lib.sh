@@ -8,7 +8,7 @@ export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SKIP_FIRST_TIME_EXPE
 # What building, cross-publishing and testing need on Debian 12 beside the .NET SDK.
 packages_publish=(clang lld binutils zlib1g-dev)
 packages_publish_arm64=(gcc-aarch64-linux-gnu binutils-aarch64-linux-gnu libc6-dev-arm64-cross)
-packages_test=(qemu-user-static libgcc-s1-arm64-cross libstdc++6-arm64-cross shellcheck)
+packages_test=(procps qemu-user-static libgcc-s1-arm64-cross libstdc++6-arm64-cross shellcheck)
 
 say() { printf '%s\n' "== $*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
