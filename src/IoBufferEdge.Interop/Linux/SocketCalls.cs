@@ -210,15 +210,21 @@ public readonly record struct TcpInfo(
     /// <summary>The peer's FIN has arrived.</summary>
     public bool PeerHasFinished => State is 8 or 9 or 11;
 
-    /// <summary>Null when the kernel returned less than the part that every kernel has.</summary>
-    public static TcpInfo? Parse(ReadOnlySpan<byte> info) => info.Length < 60
-        ? null
-        : new TcpInfo(
+    /// <summary>
+    /// Null when the kernel returned less than the part that every kernel has. QEMU's user-mode emulation answers with the first four
+    /// bytes alone, state and probes: then the window is not known, and the peer counts as heard of just now.
+    /// </summary>
+    public static TcpInfo? Parse(ReadOnlySpan<byte> info) => info.Length switch
+    {
+        4 => new TcpInfo(info[0], info[3], 0, 0, 0, 0, -1),
+        < 60 => null,
+        _ => new TcpInfo(
             info[0],
             info[3],
             BinaryPrimitives.ReadInt32LittleEndian(info[16..]),
             BinaryPrimitives.ReadInt32LittleEndian(info[24..]),
             BinaryPrimitives.ReadUInt32LittleEndian(info[52..]),
             BinaryPrimitives.ReadUInt32LittleEndian(info[56..]),
-            info.Length < SendWindowOffset + 4 ? -1 : BinaryPrimitives.ReadUInt32LittleEndian(info[SendWindowOffset..]));
+            info.Length < SendWindowOffset + 4 ? -1 : BinaryPrimitives.ReadUInt32LittleEndian(info[SendWindowOffset..])),
+    };
 }

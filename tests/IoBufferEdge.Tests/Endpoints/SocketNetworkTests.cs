@@ -164,6 +164,7 @@ public sealed class SocketNetworkTests
         Assert.Equal(9, TcpInfo.Parse(info)!.Value.PeerWindowBytes);
         Assert.Equal((-1, true), (TcpInfo.Parse(info.AsSpan(0, 224))!.Value.PeerWindowBytes, TcpInfo.Parse(info)!.Value.PeerHasFinished));
         Assert.Null(TcpInfo.Parse(info.AsSpan(0, 40)));
+        Assert.Equal((true, -1), (TcpInfo.Parse(info.AsSpan(0, 4))!.Value.IsAlive, TcpInfo.Parse(info.AsSpan(0, 4))!.Value.PeerWindowBytes));
     }
 
     [Fact]
