@@ -233,11 +233,12 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
     /// <summary>Ends every wait; what is in memory is given back. The queue in the store stays.</summary>
     public void Dispose()
     {
+        // Before the lock: the committer asks its queues while it holds its own.
+        _committer.Remove(this);
         lock (_sync)
         {
             if (_closed) return;
             _closed = true;
-            _committer.Remove(this);
             foreach (var waiter in _roomWaiters) waiter.TrySetCanceled();
             foreach (var (_, waiter) in _securedWaiters) waiter.TrySetCanceled();
             _roomWaiters.Clear();

@@ -128,6 +128,9 @@ public sealed class Committer : IAsyncDisposable
         }
     }
 
+    /// <summary>For tests: looks for what is due, as the loop does.</summary>
+    internal void AskQueues() => EarliestDue(out _);
+
     private long EarliestDue(out bool rateLimited)
     {
         // From here on every new need must wake the loop: it may come after its queue has been asked.
