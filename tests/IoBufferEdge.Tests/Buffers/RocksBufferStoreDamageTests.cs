@@ -196,14 +196,7 @@ public sealed class RocksBufferStoreDamageTests : IDisposable
     private string Copy(string data)
     {
         var copy = Path.Combine(_root, $"copy-{_copies++}");
-        foreach (var file in Directory.GetFiles(data, "*", SearchOption.AllDirectories))
-        {
-            if (file.EndsWith("store.lock", StringComparison.Ordinal)) continue;
-            var target = Path.Combine(copy, Path.GetRelativePath(data, file));
-            Directory.CreateDirectory(Path.GetDirectoryName(target)!);
-            File.Copy(file, target);
-        }
-
+        OpenFolder.Copy(data, copy);
         return copy;
     }
 

@@ -212,12 +212,8 @@ public sealed class RocksBufferStoreTests : BufferStoreContract, IDisposable
         new(options, TimeProvider.System, new Random(1), NullLogger.Instance);
 
     /// <summary>Copies the data folder while its store is open: what a killed process leaves.</summary>
-    private void CopyStore(string target, string? source = null)
-    {
-        Directory.CreateDirectory(Path.Combine(target, "store"));
-        foreach (var file in Directory.GetFiles(Path.Combine(source ?? _data, "store")))
-            File.Copy(file, Path.Combine(target, "store", Path.GetFileName(file)));
-    }
+    private void CopyStore(string target, string? source = null) =>
+        OpenFolder.Copy(Path.Combine(source ?? _data, "store"), Path.Combine(target, "store"));
 
     /// <summary>Length without the zeros that the engine takes ahead.</summary>
     private static long UsedLength(string log)
