@@ -14,11 +14,13 @@ public static class Verbs
             case ["relay", var listenPort, var toPort, var file, .. var options]:
                 BareRelay.Run(Number(listenPort), Number(toPort), file, sync: !options.Contains("--no-sync"));
                 return 0;
-            case ["doomed-receiver", var port, var bytes]:
-                DoomedReceiver.Run(Number(port), Number(bytes));
+            case ["doomed-receiver", var port, var bytes, var bufferBytes]:
+                DoomedReceiver.Run(Number(port), Number(bytes), Number(bufferBytes));
                 return 0;
             case ["kill-loop", var cycles, .. var seed]:
                 return KillLoops(Number(cycles), Seed(seed));
+            case ["reset-loop", var times, var seed, var bufferBytes]:
+                return Judge(new EndLoop(Number(seed), Console.Out, Number(bufferBytes)), loop => loop.Kills(Number(times)));
             case ["reset-loop", var times, .. var seed]:
                 return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.Kills(Number(times)));
             case ["close-loop", var times, .. var seed]:
@@ -29,7 +31,7 @@ public static class Verbs
                 return Demo.Demo.Play();
             default:
                 Console.Error.WriteLine(
-                    "Usage: demo | bench [--quick] | kill-loop CYCLES [SEED] | reset-loop TIMES [SEED] | close-loop TIMES [SEED] | "
+                    "Usage: demo | bench [--quick] | kill-loop CYCLES [SEED] | reset-loop TIMES [SEED [RECEIVE_BUFFER_BYTES]] | close-loop TIMES [SEED] | "
                     + "relay LISTEN_PORT TO_PORT FILE [--no-sync]");
                 return 64;
         }

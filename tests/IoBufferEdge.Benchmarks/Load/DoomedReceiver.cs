@@ -17,10 +17,11 @@ public sealed class DoomedReceiver : IDisposable
     private readonly int _readBytes;
     private long _handedOn;
 
-    public DoomedReceiver(Ledger ledger, int port, int readBytes)
+    /// <param name="receiveBufferBytes">SO_RCVBUF; 0: the kernel grows it by itself.</param>
+    public DoomedReceiver(Ledger ledger, int port, int readBytes, int receiveBufferBytes)
     {
         (_ledger, _readBytes) = (ledger, readBytes);
-        _process = OwnProcess.Start("doomed-receiver", $"{port}", $"{readBytes}");
+        _process = OwnProcess.Start("doomed-receiver", $"{port}", $"{readBytes}", $"{receiveBufferBytes}");
         _thread = new Thread(Read) { IsBackground = true, Name = "doomed receiver" };
         _thread.Start();
     }
@@ -46,10 +47,12 @@ public sealed class DoomedReceiver : IDisposable
     }
 
     /// <summary>The child's side: what the verb <c>doomed-receiver</c> does.</summary>
-    public static void Run(int port, int readBytes)
+    public static void Run(int port, int readBytes, int receiveBufferBytes)
     {
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        if (receiveBufferBytes > 0)
+            listener.ReceiveBufferSize = receiveBufferBytes;
         listener.Bind(new IPEndPoint(IPAddress.Loopback, port));
         listener.Listen(1);
         using var connection = listener.Accept();

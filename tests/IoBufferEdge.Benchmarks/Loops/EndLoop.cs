@@ -9,8 +9,9 @@ namespace IoBufferEdge.Benchmarks.Loops;
 /// stopped reading with bytes unread and bytes in flight, or in good order by one that reads everything. With <c>confirm: transport</c>
 /// nothing may be lost; after an orderly end nothing may be repeated. The bare relay does the same beside it, to show what a plain
 /// forwarder loses.
+/// <c>receiveBufferBytes</c> is the killed receiver's; 0: its kernel grows it, and can then hide more than is kept (see the README).
 /// </summary>
-public sealed class EndLoop(int seed, TextWriter log)
+public sealed class EndLoop(int seed, TextWriter log, int receiveBufferBytes = 0)
 {
     private const string Id = "c1";
     private const int MessageBytes = 1024;
@@ -98,7 +99,7 @@ public sealed class EndLoop(int seed, TextWriter log)
     /// <summary>A child reads a random amount, stops, lets its kernel fill up for a moment and is killed.</summary>
     private void KillOnce(Ledger ledger, int port)
     {
-        using var child = new DoomedReceiver(ledger, port, readBytes: _random.Next(1, 3_000_000));
+        using var child = new DoomedReceiver(ledger, port, readBytes: _random.Next(1, 3_000_000), receiveBufferBytes);
         child.WaitUntilStopped(60);
         // Unread bytes pile up: in the child's kernel, then in the sending one. How many is what the random moment decides.
         Wait.UntilQuiet(() => 0, _random.Next(1, 150) / 1000.0, 1);
