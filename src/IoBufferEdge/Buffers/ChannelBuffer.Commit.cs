@@ -144,7 +144,7 @@ public sealed partial class ChannelBuffer
         lock (_sync)
         {
             if (_closed) return null;
-            if (_writeBack.Count > 0) return TakeWriteBack();
+            if (HasWriteBackLocked) return TakeWriteBack();
             // A discard is not written ahead of the messages before it: nothing unsecured may lie below what is settled.
             var takesMessages = !NothingPending || MessagesDue().DueUs <= dueByUs || !CursorMoves() || _settings.Delivery == DeliveryMode.DurableFirst;
             // What is parked and discarded by this very batch lies behind its cursor.

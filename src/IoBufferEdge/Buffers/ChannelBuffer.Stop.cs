@@ -24,7 +24,6 @@ public sealed partial class ChannelBuffer
 
     private QueueCommit? TakeWriteBack()
     {
-        if (!_begun) return null;
         var blocks = BlocksBetween(_writeBack.First, _writeBack.Last);
         if (blocks.Count == 0)
         {
@@ -72,9 +71,12 @@ public sealed partial class ChannelBuffer
     {
         get
         {
-            lock (_sync) return _writeBack.Count > 0;
+            lock (_sync) return HasWriteBackLocked;
         }
     }
+
+    /// <summary>A life that has not begun begins with an ordinary batch; what is written back follows it.</summary>
+    private bool HasWriteBackLocked => _begun && _writeBack.Count > 0;
 
     private bool IsLifeGap(SequenceRange hole) => hole == _life.Gap;
 

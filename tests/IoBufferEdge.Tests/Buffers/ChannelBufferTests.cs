@@ -236,6 +236,29 @@ public sealed class ChannelBufferTests
     }
 
     [Fact]
+    public void A_stop_writes_back_even_if_the_life_could_not_begin_before()
+    {
+        var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
+        rig.Elapse(50);
+        rig.AppendAll(1, 10, bytes: 100);
+        rig.Elapse(500);
+        rig.Disk.CommitFailureRate = 1;
+        rig.Crash();
+        rig.Elapse(50);
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal(Enumerable.Range(1, 10), rig.Deliver());
+        rig.Buffer.EndLink(Reset);
+        rig.Disk.CommitFailureRate = 0;
+        rig.Do(async () =>
+        {
+            rig.Buffer.Flush(true);
+            rig.Buffer.WriteBackKept();
+            Assert.True(await rig.Buffer.WaitFlushedAsync(TimeSpan.FromSeconds(20), rig.Time));
+        });
+        Assert.Equal((10L, 0L), (rig.Buffer.Ledger.Buffered, rig.Buffer.Ledger.Imbalance));
+    }
+
+    [Fact]
     public void Nothing_behind_a_parked_message_is_sent_before_its_record_is_synced()
     {
         var rig = new BufferRig();
