@@ -4,6 +4,7 @@ using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control;
 using IoBufferEdge.Endpoints;
+using IoBufferEdge.Endpoints.Serial;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting.Systemd;
 using Microsoft.Extensions.Logging;
@@ -70,7 +71,8 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         var random = Random.Shared;
         var network = new SocketNetwork(_time, log);
         var storeOptions = new RocksStoreOptions { Directory = folder.Store, DeviceMaxBytes = config.Buffer.DeviceMaxBytes };
-        EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log);
+        var serial = new SerialLines(new LinuxSerialPorts(_time), _time, log);
+        EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log, serial);
         await using var gateway = new Gateway(config, new GatewayServices(
             new RocksBufferStore(storeOptions, _time, random, log),
             (channel, memory) => EndpointFactory.CreateSource(channel, Endpoints(memory)),

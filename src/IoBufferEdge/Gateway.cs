@@ -373,9 +373,7 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
         Delivery = ChannelRules.EffectiveDelivery(config),
         SourceAcknowledges = config.Source.Ack is not null,
         WindowBytes = config.Destination.WindowBytes,
-        ResendBytes = config.Destination.Type == EndpointType.Udp || config.Destination.EffectiveConfirm.Type == ConfirmType.Transport
-            ? config.Destination.ResendBytes
-            : null,
+        ResendBytes = ChannelRules.KeepsForRepeat(config.Destination) ? config.Destination.ResendBytes : null,
     };
 
     private Channel? Find(string channelId)

@@ -81,6 +81,23 @@ public static partial class Log
     [LoggerMessage(305, LogLevel.Warning, "The high-water mark was not written: {Reason}")]
     public static partial void StoreMarkNotWritten(ILogger log, string reason);
 
+    // Serial lines
+
+    [LoggerMessage(430, LogLevel.Information, "Serial port {Port} is open: {Summary}")]
+    public static partial void SerialPortOpened(ILogger logger, string port, string summary);
+
+    [LoggerMessage(431, LogLevel.Warning, "{Reason} It is opened again when it comes back.")]
+    public static partial void SerialPortGone(ILogger logger, string reason);
+
+    [LoggerMessage(432, LogLevel.Warning, "{Reason}")]
+    public static partial void SerialPortFailed(ILogger logger, string reason);
+
+    [LoggerMessage(433, LogLevel.Warning, "Channel {Channel}: the request {Request} has no valid answer: {Reason}. It is asked again as scheduled.")]
+    public static partial void PollUnanswered(ILogger logger, string channel, string request, string reason);
+
+    [LoggerMessage(434, LogLevel.Information, "Channel {Channel}: the request {Request} is answered again")]
+    public static partial void PollAnsweredAgain(ILogger logger, string channel, string request);
+
     // Destinations
 
     [LoggerMessage(420, LogLevel.Warning, "Channel {Channel}: the destination refused the client {Client}: {Reason}")]

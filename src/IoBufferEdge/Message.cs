@@ -11,6 +11,9 @@ public enum MessageFlags : byte
 
     /// <summary>A piece of a frame that was longer than <c>max_message_bytes</c> (<c>on_oversize: split</c>).</summary>
     Split = 2,
+
+    /// <summary>Serial: at least one byte came with a parity or frame error; all bytes are as they came.</summary>
+    Damaged = 4,
 }
 
 /// <summary>An unbroken run of sequence numbers, both ends included.</summary>

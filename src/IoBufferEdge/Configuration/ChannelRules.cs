@@ -23,6 +23,15 @@ public static class ChannelRules
     public static bool ConfirmsNothing(DestinationConfig destination) =>
         destination.Type == EndpointType.Udp || destination.EffectiveConfirm.Type == ConfirmType.None;
 
+    /// <summary>Rule 14: what was confirmed may have to be sent again. Not on a serial line: what has left it does not lie unread in a
+    /// kernel.</summary>
+    public static bool KeepsForRepeat(DestinationConfig destination) => destination.Type switch
+    {
+        EndpointType.Udp => true,
+        EndpointType.Serial => false,
+        _ => destination.EffectiveConfirm.Type == ConfirmType.Transport,
+    };
+
     /// <summary>Rule 1: how long bytes must have been acknowledged before the cursor passes them, where that is the confirmation; else
     /// 0.</summary>
     public static int EffectiveHoldMs(ChannelConfig channel)

@@ -216,7 +216,7 @@ internal static class ConfigValidator
         }
     }
 
-    private static object LineSettings(EndpointConfig e) => (e.BaudRate, e.DataBits, e.Parity, e.StopBits, e.FlowControl, e.Rs485);
+    private static object LineSettings(EndpointConfig e) => (e.BaudRate, e.DataBits, e.Parity, e.StopBits, e.FlowControl, e.Rs485, e.LowLatency);
 
     private static void CheckDiskBudget(GatewayConfig config, ConfigProblems problems)
     {

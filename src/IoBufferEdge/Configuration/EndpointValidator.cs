@@ -16,6 +16,7 @@ internal static class EndpointValidator
             problems.Error($"{at}.max_clients", "must be 1 with raw framing, or their pieces would mix: another framing lifts the limit");
         if (source.ExpectEveryS > 0) problems.Warn($"{at}.expect_every_s", "has no effect yet: silence raises no alert");
         if (source.Ack is { } ack) CheckAck(ack, framing, at, problems);
+        if (source.Type == EndpointType.Serial) SerialValidator.CheckPoll(source, at, problems);
         if (source.Type == EndpointType.RemoteIcombuffer && source.Auth is null && problems.IsReadable($"{at}.auth"))
             problems.Warn($"{at}.auth", "is missing: anyone who reaches http.listen can send");
     }
@@ -57,6 +58,8 @@ internal static class EndpointValidator
     public static void CheckDestination(DestinationConfig destination, string at, ConfigProblems problems)
     {
         CheckCommon(destination, isSource: false, at, problems);
+        if (destination is { Type: EndpointType.Serial, Confirm.HoldMs: not null })
+            problems.Warn($"{at}.confirm.hold_ms", "has no effect on a serial port: what has left it is in no kernel");
         if (destination.Confirm is { } confirm) CheckConfirm(confirm, destination.Type, at, problems);
         CheckRefusal(destination, at, problems);
         var (initialMs, maxMs) = (destination.Retry.InitialMs, destination.Retry.MaxMs);
@@ -121,8 +124,9 @@ internal static class EndpointValidator
 
     private static void CheckCommon(EndpointConfig endpoint, bool isSource, string at, ConfigProblems problems)
     {
-        if (endpoint.Type is EndpointType.Serial or EndpointType.RemoteIcombuffer)
-            problems.Error($"{at}.type", $"{Word(endpoint.Type)} is not available in this version: use tcp_server, tcp_client or udp");
+        if (endpoint.Type == EndpointType.RemoteIcombuffer)
+            problems.Error($"{at}.type", $"{Word(endpoint.Type)} is not available in this version: use tcp_server, tcp_client, serial or udp");
+        if (endpoint.Type == EndpointType.Serial) SerialValidator.Check(endpoint, at, problems);
         CheckHosts(endpoint, isSource, at, problems);
         CheckFraming(endpoint, isSource, at, problems);
         if (IsTcp(endpoint.Type) && endpoint.Tls.Enabled)
@@ -189,6 +193,6 @@ internal static class EndpointValidator
 
     private static bool IsTcp(EndpointType type) => type is EndpointType.TcpServer or EndpointType.TcpClient;
 
-    private static string Word<T>(T value)
+    internal static string Word<T>(T value)
         where T : struct, Enum => System.Text.Json.JsonNamingPolicy.SnakeCaseLower.ConvertName(value.ToString());
 }

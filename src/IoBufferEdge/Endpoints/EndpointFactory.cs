@@ -1,6 +1,7 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints.Framing;
+using IoBufferEdge.Endpoints.Serial;
 using IoBufferEdge.Endpoints.Tcp;
 using IoBufferEdge.Endpoints.Udp;
 using Microsoft.Extensions.Logging;
@@ -8,7 +9,9 @@ using Microsoft.Extensions.Logging;
 namespace IoBufferEdge.Endpoints;
 
 /// <summary>What every endpoint is made with.</summary>
-public sealed record EndpointContext(INetwork Network, MemoryBudget Memory, TimeProvider Time, Random Random, ILogger Log);
+/// <param name="Serial">The device's serial lines, shared by all channels; null: it has none.</param>
+public sealed record EndpointContext(
+    INetwork Network, MemoryBudget Memory, TimeProvider Time, Random Random, ILogger Log, SerialLines? Serial = null);
 
 /// <summary>The one place where a configured type becomes an endpoint.</summary>
 public static class EndpointFactory
@@ -18,6 +21,7 @@ public static class EndpointFactory
     {
         EndpointType.TcpServer or EndpointType.TcpClient => new TcpSource(channel, context),
         EndpointType.Udp => new UdpSource(channel, context),
+        EndpointType.Serial => new SerialSource(channel, context),
         _ => throw NotAvailable(channel, "source", channel.Source.Type),
     };
 
@@ -26,6 +30,7 @@ public static class EndpointFactory
     {
         EndpointType.TcpServer or EndpointType.TcpClient => new TcpDestination(channel, context),
         EndpointType.Udp => new UdpDestination(channel, context),
+        EndpointType.Serial => new SerialDestination(channel, context),
         _ => throw NotAvailable(channel, "destination", channel.Destination.Type),
     };
 
@@ -41,6 +46,10 @@ public static class EndpointFactory
             throw new EndpointException($"Channel {channelId}: {e.Message}", e);
         }
     }
+
+    /// <exception cref="EndpointException">This device has no serial ports.</exception>
+    internal static SerialLines SerialLinesOf(ChannelConfig channel, EndpointContext context) =>
+        context.Serial ?? throw new EndpointException($"Channel {channel.Id}: there are no serial ports here.");
 
     private static EndpointException NotAvailable(ChannelConfig channel, string side, EndpointType type)
     {

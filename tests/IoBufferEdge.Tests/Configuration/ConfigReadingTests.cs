@@ -192,7 +192,7 @@ public sealed class ConfigReadingTests
     }
 
     [Fact]
-    public void Serial_and_remote_keys_reach_their_place_before_they_are_refused()
+    public void Serial_and_remote_keys_reach_their_place()
     {
         var problems = new ConfigProblems("/etc/iobuffer");
         var config = ConfigFile.Read(System.Text.Encoding.UTF8.GetBytes(Of(Channel(

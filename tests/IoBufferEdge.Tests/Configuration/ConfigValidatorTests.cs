@@ -11,8 +11,7 @@ public sealed class ConfigValidatorTests
     private const string Serial = """{"type":"serial","port":"/dev/ttyUSB0"}""";
     private const string Remote = """{"type":"remote_icombuffer","url":"https://x:8080","channel_id":"c"}""";
 
-    private const string NoSerial = "serial is not available in this version: use tcp_server, tcp_client or udp";
-    private const string NoRemote = "remote_icombuffer is not available in this version: use tcp_server, tcp_client or udp";
+    private const string NoRemote = "remote_icombuffer is not available in this version: use tcp_server, tcp_client, serial or udp";
 
     [Theory]
     [InlineData("\"framing\":{\"type\":\"idle_gap\"}",
@@ -259,10 +258,9 @@ public sealed class ConfigValidatorTests
         Assert.Equal(["warning: channels: is empty: nothing will be forwarded"], Problems(Of("")));
 
     [Fact]
-    public void Serial_and_remote_endpoints_are_refused_until_they_exist()
+    public void Remote_endpoints_are_refused_until_they_exist()
     {
-        Assert.Equal([$"error: channels[0].source.type: {NoSerial}", $"error: channels[0].destination.type: {NoRemote}"],
-            Problems(Of(Channel(Serial, Remote))));
+        Assert.Equal([$"error: channels[0].destination.type: {NoRemote}"], Problems(Of(Channel(Serial, Remote))));
         Assert.Equal(
         [
             $"error: channels[0].source.type: {NoRemote}",
@@ -278,14 +276,50 @@ public sealed class ConfigValidatorTests
     [InlineData("\"confirm\":{\"type\":\"mllp\"}",
         "destination.confirm.type: mllp does not fit type serial, which has none, transport or bytes",
         "destination.confirm: mllp needs MLLP frames: use framing mllp at the source, with strip: true there also here")]
-    public void Serial_endpoints_are_judged_already(string keys, params string[] problems) =>
-        Assert.Equal(problems.Select(p => "error: channels[0]." + p).Order(),
-            Problems(Of(Channel(destination: With(Serial, keys)))).Where(p => !p.EndsWith(NoSerial, StringComparison.Ordinal)).Order());
+    [InlineData("\"port\":\"COM5\"",
+        "destination.port: must be the path of a serial device, /dev/ttyUSB0 or better /dev/serial/by-id/…, but is \"COM5\"")]
+    [InlineData("\"stop_bits\":1.5", "destination.stop_bits: 1.5 exists only with 5 data bits: use 1 or 2 with 8")]
+    [InlineData("\"stop_bits\":2,\"data_bits\":5",
+        "destination.stop_bits: 2 does not exist with 5 data bits, where UARTs make it 1.5: use 1 or 1.5")]
+    [InlineData("\"rs485\":{\"mode\":\"gpio\",\"de\":{\"chip\":\"gpiochip0\",\"line\":4}}",
+        "destination.rs485.mode: gpio is not available in this version: use kernel, or none for an adapter that switches by itself")]
+    [InlineData("\"rs485\":{\"mode\":\"kernel\",\"pre_delay_us\":1500},\"flow_control\":\"RTS/CTS\"",
+        "destination.rs485.pre_delay_us: must be whole milliseconds in mode kernel, but is 1500",
+        "destination.flow_control: RTS/CTS needs the line that switches the RS485 transmitter: use None")]
+    [InlineData("\"rs485\":{\"mode\":\"none\",\"de\":{\"chip\":\"gpiochip0\",\"line\":4}}",
+        "destination.rs485: names de or re, which mode none does not use: leave them out")]
+    public void A_serial_destination_that_cannot_work_is_refused(string keys, params string[] problems) =>
+        Assert.Equal(problems.Select(p => "error: channels[0]." + p).Order(), Problems(Of(Channel(destination: With(Serial, keys)))).Order());
+
+    [Theory]
+    [InlineData("\"stop_bits\":1.5,\"data_bits\":5")]
+    [InlineData("\"parity\":\"Mark\",\"data_bits\":7,\"stop_bits\":2,\"baud_rate\":250000,\"flow_control\":\"XON/XOFF\"")]
+    [InlineData("\"rs485\":{\"mode\":\"kernel\",\"pre_delay_us\":2000}")]
+    [InlineData("\"poll\":[{\"request_hex\":\"0103\",\"crc\":\"modbus\",\"interval_ms\":100}]")]
+    [InlineData("\"framing\":{\"type\":\"idle_gap\",\"gap_ms\":5}")]
+    public void A_serial_source_that_can_work_is_not_judged(string keys) => Assert.Empty(Problems(Of(Channel(With(Serial, keys)))));
+
+    [Theory]
+    [InlineData("\"poll\":[{\"request_hex\":\"01\",\"crc\":\"modbus\",\"interval_ms\":100}],\"ack\":{\"type\":\"bytes\",\"ack_hex\":\"06\"}",
+        "error: channels[0].source.ack: answers a device that sends of its own accord, and poll asks: keep one of them",
+        "error: channels[0].source.poll[0].request_hex: must name at least a device and a function, two bytes: the checksum is added")]
+    [InlineData("\"framing\":{\"type\":\"idle_gap\",\"gap_ms\":1}",
+        "warning: channels[0].source.framing.gap_ms: is raised to 3.65, the least that ends a message at 9600 baud")]
+    [InlineData("\"rs485\":{\"mode\":\"none\",\"pre_delay_us\":1,\"guard_bits\":1}",
+        "warning: channels[0].source.rs485.pre_delay_us: has no effect in mode none",
+        "warning: channels[0].source.rs485.guard_bits: has no effect in mode none")]
+    public void What_a_serial_source_asks_of_its_keys(string keys, params string[] problems) =>
+        Assert.Equal(problems, Problems(Of(Channel(With(Serial, keys)))));
+
+    [Fact]
+    public void Hold_means_nothing_on_a_serial_line() => Assert.Equal(
+        ["warning: channels[0].destination.confirm.hold_ms: has no effect on a serial port: what has left it is in no kernel"],
+        Problems(Of(Channel(destination: With(Serial, "\"confirm\":{\"type\":\"transport\",\"hold_ms\":5}")))));
 
     [Fact]
     public void A_serial_port_is_one_source_and_one_destination_with_the_same_settings()
     {
-        string[] Clashes(string channels) => [.. Problems(Of(channels)).Where(p => !p.EndsWith(NoSerial, StringComparison.Ordinal))];
+        string[] Clashes(string channels) => [.. Problems(Of(channels))];
         Assert.Empty(Clashes(Channel(Serial) + "," + Channel(destination: Serial, id: "b")));
         Assert.Equal(
             ["error: channels[1].source.port: is already used by channels[0].source: a port is one source and one destination at most"],
