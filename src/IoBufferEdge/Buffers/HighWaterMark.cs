@@ -25,7 +25,8 @@ internal sealed class HighWaterMark(string path) : IDisposable
 {
     private const int SlotBytes = 64 << 10;
     private const int HeaderBytes = 16;
-    private const int EntryBytesMax = 2 + 3 * sizeof(long) + 1 + byte.MaxValue;
+    private const int EntryHeadBytes = 2 + 3 * sizeof(long) + 1;
+    private const int EntryBytesMax = EntryHeadBytes + byte.MaxValue;
     private const uint Magic = 0x57484F49;
     private const uint Version = 1;
 
@@ -108,6 +109,7 @@ internal sealed class HighWaterMark(string path) : IDisposable
         var at = 28;
         for (var i = BinaryPrimitives.ReadUInt32LittleEndian(body[24..]); i > 0; i--)
         {
+            if (at + EntryHeadBytes > length || at + EntryHeadBytes + body[at + 26] > length) return false;
             queues[BinaryPrimitives.ReadUInt16LittleEndian(body[at..])] = new MarkEntry(
                 Encoding.UTF8.GetString(body.Slice(at + 27, body[at + 26])),
                 BinaryPrimitives.ReadInt64LittleEndian(body[(at + 2)..]),

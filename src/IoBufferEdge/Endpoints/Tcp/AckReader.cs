@@ -138,10 +138,10 @@ internal sealed class MllpAckReader : AckReader
     {
         if (answer.SequenceEqual(CommitAck)) return AckVerdict.Accepted;
         if (answer.SequenceEqual(CommitNak)) return Verdict(answer, AckVerdict.Refused);
-        var msa = Segment(answer, "MSA"u8);
+        var msa = Hl7.Segment(answer, "MSA"u8);
         if (!answer.StartsWith("MSH"u8) || answer.Length < 4 || msa.IsEmpty) return AckVerdict.Unrelated;
-        if (!Field(msa, answer[3], 2).SequenceEqual(ControlId(message))) return AckVerdict.Unrelated;
-        var code = Field(msa, answer[3], 1);
+        if (!Hl7.Field(msa, answer[3], 2).SequenceEqual(ControlId(message))) return AckVerdict.Unrelated;
+        var code = Hl7.Field(msa, answer[3], 1);
         return Verdict(
             msa,
             code.SequenceEqual("AA"u8) || code.SequenceEqual("CA"u8) ? AckVerdict.Accepted
@@ -153,44 +153,21 @@ internal sealed class MllpAckReader : AckReader
     private AckVerdict Verdict(ReadOnlySpan<byte> shown, AckVerdict verdict)
     {
         if (verdict is AckVerdict.Refused or AckVerdict.Failed)
-            _lastAnswer = shown.Length == 1 ? $"{shown[0]:X2}" : Encoding.ASCII.GetString(shown[..Math.Min(shown.Length, ShownMaxBytes)]);
+            _lastAnswer = shown.Length == 1 ? $"{shown[0]:X2}" : Printable(shown);
         return verdict;
     }
 
-    /// <summary>MSH-10 of a message, with or without its MLLP start byte; empty where there is none.</summary>
-    private static ReadOnlySpan<byte> ControlId(ReadOnlySpan<byte> message)
+    /// <summary>MSH-10 of a message; empty where there is none. MSH-1 is the separator itself: behind the segment's name the fields
+    /// count from 2.</summary>
+    private static ReadOnlySpan<byte> ControlId(ReadOnlySpan<byte> message) =>
+        Hl7.Header(message) is { IsEmpty: false } header ? Hl7.Field(header, header[3], 9) : default;
+
+    /// <summary>An answer is shown to the operator on one line: what would steer a terminal becomes a question mark.</summary>
+    private static string Printable(ReadOnlySpan<byte> answer)
     {
-        if (!message.IsEmpty && message[0] == 0x0B) message = message[1..];
-        var header = Segment(message, "MSH"u8);
-        // MSH-1 is the separator itself: behind the segment's name the fields count from 2.
-        return header.Length < 4 ? default : Field(header, header[3], 9);
-    }
-
-    /// <summary>The segment of that name, without the carriage return that ends it.</summary>
-    private static ReadOnlySpan<byte> Segment(ReadOnlySpan<byte> text, ReadOnlySpan<byte> name)
-    {
-        while (!text.IsEmpty)
-        {
-            var end = text.IndexOfAny((byte)'\r', (byte)'\n', (byte)0x1C);
-            var line = end < 0 ? text : text[..end];
-            if (line.StartsWith(name)) return line;
-            text = end < 0 ? default : text[(end + 1)..];
-        }
-
-        return default;
-    }
-
-    /// <summary>The part of a segment behind so many separators; empty where it has fewer.</summary>
-    private static ReadOnlySpan<byte> Field(ReadOnlySpan<byte> segment, byte separator, int number)
-    {
-        for (; number > 0; number--)
-        {
-            var at = segment.IndexOf(separator);
-            if (at < 0) return default;
-            segment = segment[(at + 1)..];
-        }
-
-        var end = segment.IndexOf(separator);
-        return end < 0 ? segment : segment[..end];
+        var shown = answer[..Math.Min(answer.Length, ShownMaxBytes)].ToArray();
+        foreach (ref var one in shown.AsSpan())
+            if (one is < 0x20 or 0x7F) one = (byte)'?';
+        return Encoding.ASCII.GetString(shown);
     }
 }

@@ -37,10 +37,9 @@ internal sealed class SourceAck
     /// </summary>
     private byte[] Hl7Accept(ReadOnlySpan<byte> message)
     {
-        if (!message.IsEmpty && message[0] == StartOfBlock) message = message[1..];
-        if (!message.StartsWith("MSH"u8) || message.Length < 8) message = "MSH|^~\\&|||||||||P|2.3"u8;
-        var end = message.IndexOfAny((byte)'\r', (byte)'\n', (byte)0x1C);
-        var header = message[..Math.Min(end < 0 ? message.Length : end, Hl7HeaderBytesMax)];
+        var header = Hl7.Header(message);
+        if (header.IsEmpty) header = "MSH|^~\\&|||||||||P|2.3"u8;
+        header = header[..Math.Min(header.Length, Hl7HeaderBytesMax)];
         var separator = header[3];
         // MSH-1 is the separator itself: the part at index n is MSH-(n + 1). Missing parts stay empty.
         Span<Range> fields = stackalloc Range[Hl7FieldsUsed];
