@@ -115,8 +115,11 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         _resendBytes = ResendBytesWithinShare;
         _lastReceivedUs = _oldestReceivedUs = clock.NowUs;
 
-        // After a crash: received := delivered + buffered + parked + discarded (rule 11).
-        _receivedBase = _counters.Delivered + Buffered + _counters.Parked + _counters.Discarded;
+        // After a crash: received := delivered + buffered + parked + discarded (rule 11), and what damage took behind the last block: the
+        // life record explains its numbers from now on, so that delivery never meets the hole and counts it.
+        var lostAtEnd = LostAtEnd(opening, recoveredUpTo);
+        _receivedBase = _counters.Delivered + Buffered + _counters.Parked + _counters.Discarded + lostAtEnd;
+        _counters = _counters with { Lost = _counters.Lost + lostAtEnd };
         _committer.Add(this);
     }
 
@@ -292,6 +295,19 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         {
             lock (_sync) return LedgerNow();
         }
+    }
+
+    /// <summary>The numbers that are missing behind the last block and that no former life has counted.</summary>
+    private static QueueTotals LostAtEnd(QueueOpening opening, long recoveredUpTo)
+    {
+        var messages = 0L;
+        foreach (var range in opening.Lost)
+        {
+            var first = Math.Max(range.First, recoveredUpTo + 1);
+            if (first <= range.Last && !opening.Lives.Any(life => life.Gap.Contains(first))) messages += range.Last - first + 1;
+        }
+
+        return new QueueTotals(messages, 0);
     }
 
     private LedgerStatus LedgerNow()

@@ -5,9 +5,14 @@ namespace IoBufferEdge.Benchmarks.Load;
 /// </summary>
 public static class WorkFolder
 {
-    public static string Create()
+    public static string Create() => CreateIn("/var/tmp");
+
+    /// <summary>In memory where there is such a folder: for a test that decides itself what a disk keeps.</summary>
+    public static string CreateInMemory() => CreateIn(Directory.Exists("/dev/shm") ? "/dev/shm" : "/var/tmp");
+
+    private static string CreateIn(string folder)
     {
         var random = Path.GetRandomFileName().Replace(".", "", StringComparison.Ordinal);
-        return Directory.CreateDirectory($"/var/tmp/iobuffer-{Environment.ProcessId}-{random}").FullName;
+        return Directory.CreateDirectory($"{folder}/iobuffer-{Environment.ProcessId}-{random}").FullName;
     }
 }

@@ -36,6 +36,9 @@ internal sealed class BufferRig
 
     public List<SequenceRange> Lost { get; } = [];
 
+    /// <summary>What the store says of the queue at a start, changed.</summary>
+    public Func<QueueOpening, QueueOpening> Opening { get; set; } = opening => opening;
+
     /// <summary>Kills the process, with or without the power, and starts the next life.</summary>
     public void Crash(bool power = false)
     {
@@ -53,7 +56,7 @@ internal sealed class BufferRig
             var opening = await store.OpenAsync();
             var clock = new RunningClock(_process.Time, opening.RunningUs);
             Committer = new Committer(store, clock, _life, 50, 1L << 40, _process.Time, NullLogger.Instance);
-            var queue = opening.Queues.Count > 0 ? opening.Queues[0] : null;
+            var queue = opening.Queues.Count > 0 ? Opening(opening.Queues[0]) : null;
             Buffer = new ChannelBuffer(
                 queue ?? new QueueOpening { Id = "q", Number = 1 }, queue is null, _life, _settings, store, Committer,
                 new MemoryBudget(_memoryBytes).OpenAccount(), clock, _process.Time);
