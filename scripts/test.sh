@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # scripts/test.sh [--full]: installs what is missing, builds, publishes both targets, runs every test. --full: adds the long
-# loops (500 kill -9, 100 dead receivers, 100 orderly ends) and ten times the seeds. Ends with one line:
-# N passed, N failed, N skipped.
+# loops (500 kill -9, 500 power cuts behind a kill, 200 faults of the disk, 1,000 flipped bits and other damage to a store,
+# 100 dead receivers, 100 orderly ends) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -68,6 +68,10 @@ run_seeds $seeds
 run_tests IoBufferEdge.SystemTests
 if [ "${1:-}" = --full ]; then
   run_loop kill-loop 500
+  run_loop cut-loop 500
+  run_loop fault-loop 200
+  run_loop flip-loop 1000
+  run_loop damage-loop 10
   run_loop reset-loop 100
   run_loop close-loop 100
 fi

@@ -1,3 +1,5 @@
+using IoBufferEdge.Interop.Linux;
+
 namespace IoBufferEdge;
 
 /// <summary>
@@ -29,7 +31,7 @@ public sealed class DataFolder : IDisposable
         {
             const UnixFileMode mode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
                 | UnixFileMode.GroupRead | UnixFileMode.GroupExecute;
-            Directory.CreateDirectory(path, mode);
+            Make(path, mode);
             var file = System.IO.Path.Combine(path, "lock");
             return new DataFolder(path, new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
         }
@@ -45,6 +47,16 @@ public sealed class DataFolder : IDisposable
     }
 
     public void Dispose() => _lock.Dispose();
+
+    /// <summary>Until its parent is synced a new folder is gone after a power cut, with everything that was synced in it.</summary>
+    private static void Make(string path, UnixFileMode mode)
+    {
+        if (Directory.Exists(System.IO.Path.Combine(path, "store"))) return; // a start that came further has synced it
+        var parent = System.IO.Path.GetDirectoryName(path)!;
+        if (!Directory.Exists(parent)) Make(parent, mode);
+        Directory.CreateDirectory(path, mode);
+        LinuxFiles.SyncFolder(parent);
+    }
 }
 
 /// <param name="inUse">Another process holds it.</param>

@@ -18,7 +18,15 @@ public static class Verbs
                 DoomedReceiver.Run(Number(port), Number(bytes), Number(bufferBytes));
                 return 0;
             case ["kill-loop", var cycles, .. var seed]:
-                return KillLoops(Number(cycles), Seed(seed));
+                return KillLoops(Number(cycles), Seed(seed), powerCuts: false);
+            case ["cut-loop", var cuts, .. var seed]:
+                return KillLoops(Number(cuts), Seed(seed), powerCuts: true);
+            case ["fault-loop", var cycles, .. var seed]:
+                return FaultLoops(Number(cycles), Seed(seed));
+            case ["flip-loop", var positions, .. var seed]:
+                return Damage(seed, loop => loop.Flips(Number(positions)));
+            case ["damage-loop", var tables, .. var seed]:
+                return Damage(seed, loop => loop.Files(Number(tables)));
             case ["reset-loop", var times, var seed, var bufferBytes]:
                 return Judge(new EndLoop(Number(seed), Console.Out, Number(bufferBytes)), loop => loop.Kills(Number(times)));
             case ["reset-loop", var times, .. var seed]:
@@ -31,8 +39,9 @@ public static class Verbs
                 return Demo.Demo.Play();
             default:
                 Console.Error.WriteLine(
-                    "Usage: demo | bench [--quick] | kill-loop CYCLES [SEED] | reset-loop TIMES [SEED [RECEIVE_BUFFER_BYTES]] | close-loop TIMES [SEED] | "
-                    + "relay LISTEN_PORT TO_PORT FILE [--no-sync]");
+                    "Usage: demo | bench [--quick] | kill-loop CYCLES [SEED] | cut-loop CUTS [SEED] | fault-loop CYCLES [SEED] | "
+                    + "flip-loop POSITIONS [SEED] | damage-loop TABLES [SEED] | reset-loop TIMES [SEED [RECEIVE_BUFFER_BYTES]] | "
+                    + "close-loop TIMES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
                 return 64;
         }
     }
@@ -48,7 +57,7 @@ public static class Verbs
     }
 
     /// <summary>The cycles are shared out between the three sources and the two ways to deliver; acknowledging ones get the most.</summary>
-    private static int KillLoops(int cycles, int seed)
+    private static int KillLoops(int cycles, int seed, bool powerCuts)
     {
         (SenderKind Source, string Delivery, int Share)[] loops =
         [
@@ -59,13 +68,36 @@ public static class Verbs
         foreach (var (source, delivery, share) in loops)
         {
             var loop = new KillLoop(
-                new KillLoopOptions { Cycles = Math.Max(1, cycles * share / 100), Source = source, Delivery = delivery, Seed = seed++ },
+                new KillLoopOptions
+                {
+                    Cycles = Math.Max(1, cycles * share / 100), Source = source, Delivery = delivery, Seed = seed++, PowerCuts = powerCuts,
+                },
                 Console.Out);
             Console.WriteLine(loop.Run());
             failures.AddRange(loop.Failures);
         }
 
         return Judge(failures);
+    }
+
+    private static int FaultLoops(int cycles, int seed)
+    {
+        var failures = new List<string>();
+        foreach (var delivery in (string[])["cut_through", "durable_first"])
+        {
+            var loop = new FaultLoop(seed++, delivery, Console.Out);
+            Console.WriteLine(loop.Run(Math.Max(1, cycles / 2)));
+            failures.AddRange(loop.Failures);
+        }
+
+        return Judge(failures);
+    }
+
+    private static int Damage(string[] seed, Func<DamageLoop, string> run)
+    {
+        using var loop = new DamageLoop(Seed(seed), Console.Out);
+        Console.WriteLine(run(loop));
+        return Judge(loop.Failures);
     }
 
     private static int Judge(EndLoop loop, Func<EndLoop, string> run)

@@ -14,14 +14,19 @@ public sealed class GatewayProcess : IDisposable
     private readonly Lock _lock = new();
     private readonly Queue<string> _lines = new();
     private readonly string[] _runner;
+    private readonly IReadOnlyDictionary<string, string> _environment;
     private Process? _process;
 
     /// <param name="config">The configuration file's content.</param>
     /// <param name="runner">Program and arguments before the binary's own, such as an emulator's; null: none.</param>
     /// <param name="binary">Null: <see cref="DefaultBinary"/>.</param>
     /// <param name="dataFolder">Null: a new folder, removed at the end.</param>
-    public GatewayProcess(JsonNode config, string[]? runner = null, string? binary = null, string? dataFolder = null)
+    /// <param name="environment">What <c>run</c>, and no other verb, finds in its environment beside what is there.</param>
+    public GatewayProcess(
+        JsonNode config, string[]? runner = null, string? binary = null, string? dataFolder = null,
+        IReadOnlyDictionary<string, string>? environment = null)
     {
+        _environment = environment ?? new Dictionary<string, string>();
         _runner = [.. runner ?? [], binary ?? DefaultBinary];
         Folder = WorkFolder.Create();
         DataFolder = dataFolder ?? Path.Combine(Folder, "data");
@@ -80,7 +85,10 @@ public sealed class GatewayProcess : IDisposable
         if (!File.Exists(_runner[^1]))
             throw new FileNotFoundException($"{_runner[^1]} does not exist: run scripts/publish.sh first, or set IOBUFFER_BINARY.");
         _process?.Dispose();
-        _process = Process.Start(StartInfo("run", "--config", ConfigFile, "--data", DataFolder))!;
+        var info = StartInfo("run", "--config", ConfigFile, "--data", DataFolder);
+        foreach (var (name, value) in _environment)
+            info.Environment[name] = value;
+        _process = Process.Start(info)!;
         _process.OutputDataReceived += Keep;
         _process.ErrorDataReceived += Keep;
         _process.BeginOutputReadLine();
@@ -156,7 +164,7 @@ public sealed class GatewayProcess : IDisposable
 
     private void WaitUntilReady(Stopwatch watch, double seconds)
     {
-        while (TryStatus() is null)
+        while (!File.Exists(Path.Combine(DataFolder, "control.sock")) || TryStatus() is null)
         {
             if (Running.HasExited)
                 throw new InvalidOperationException($"The gateway exited with {Running.ExitCode} at its start:\n{LastLines}");

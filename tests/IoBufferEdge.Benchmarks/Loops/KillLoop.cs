@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.Json.Nodes;
+using IoBufferEdge.Benchmarks.Disk;
 using IoBufferEdge.Benchmarks.Load;
 
 namespace IoBufferEdge.Benchmarks.Loops;
@@ -26,6 +28,10 @@ public sealed record KillLoopOptions
     public int MessageBytes { get; init; } = 200;
 
     public double RatePerS { get; init; } = 20_000;
+
+    /// <summary>True: <see cref="Cycles"/> counts power cuts. Each follows one to three kills, so that logs of former lives are torn
+    /// too.</summary>
+    public bool PowerCuts { get; init; }
 }
 
 /// <summary>
@@ -33,7 +39,9 @@ public sealed record KillLoopOptions
 /// binary, lets it run for a random while (one time in ten it dies during its start) and kills it. Every tenth cycle everything must drain.
 /// With an acknowledging source: nothing acknowledged is ever lost and rule 9 holds for every frame read. With plain TCP the loss of each
 /// crash is measured and compared with its bound; there the destination only ends in good order, because what a destination had not read
-/// when both it and the gateway die may be lost as well. Rule 11 and the rise of the sequence are read from the gateway's own status.
+/// when both it and the gateway die may be lost as well. With <see cref="KillLoopOptions.PowerCuts"/> the power fails too, after one to
+/// three kills: of what none of those lives had synced a random part is gone. Rule 11 and the rise of the sequence are read from the
+/// gateway's own status.
 /// </summary>
 public sealed class KillLoop(KillLoopOptions options, TextWriter log)
 {
@@ -59,6 +67,7 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
     private long _lastSequence;
     private readonly List<long> _sentAtKills = [0];
     private readonly List<long> _lostPerCrash = [];
+    private TestDisk? _disk;
     private int _kills;
 
     public IReadOnlyList<string> Failures => _failures;
@@ -83,7 +92,9 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
         using var receiver = new Receiver(_ledger, new ReceiverOptions { Framing = mllp ? MessageFraming.Mllp : MessageFraming.Line });
         var sourcePort = FreePort.Tcp();
         var channel = Config.Channel(Id, sourcePort, receiver.Port, SourceJson(), buffer: $$"""{"delivery":"{{options.Delivery}}"}""");
-        using var gateway = new GatewayProcess(Config.Gateway(channel));
+        using var disk = options.PowerCuts ? new TestDisk() : null;
+        _disk = disk;
+        using var gateway = new GatewayProcess(Config.Gateway(channel), dataFolder: disk?.DataFolder, environment: disk?.Environment);
         using var sender = new NumberedSender(_ledger, new SenderOptions
         {
             Kind = options.Source, Port = sourcePort, MessageBytes = options.MessageBytes, RatePerS = options.RatePerS,
@@ -112,11 +123,15 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
     private string Figures(TimeSpan elapsed)
     {
         var figures = string.Create(CultureInfo.InvariantCulture,
-            $"{options.Source} {options.Delivery}: {_kills} kills in {elapsed.TotalSeconds:0} s; {_ledger}; the gateway repeated " +
+            $"{options.Source} {options.Delivery}: {_kills} kills{Cuts()} in {elapsed.TotalSeconds:0} s; {_ledger}; the gateway repeated " +
             $"{_ledger.GatewayRepeats}, at most {_ledger.MostOldRepeats} old ones in one connection (bound {OldRepeatBound})");
         return _ledger.Strict ? figures : string.Create(CultureInfo.InvariantCulture,
             $"{figures}; a crash cost {_lostPerCrash.Average():0} messages on average, {_lostPerCrash.Max()} at most (bound {LossBound})");
     }
+
+    private string Cuts() => _disk?.Figures is { } figures
+        ? string.Create(CultureInfo.InvariantCulture, $" and {figures.Cuts} power cuts ({figures.AtRisk} files and folders with something unsynced)")
+        : "";
 
     private string SourceJson() => options.Source switch
     {
@@ -126,6 +141,13 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
     };
 
     private void RunCycle(GatewayProcess gateway, Receiver receiver)
+    {
+        for (var lives = _disk is null ? 1 : _random.Next(1, 4); lives > 0; lives--)
+            RunLife(gateway, receiver);
+        _disk?.Cut(_random);
+    }
+
+    private void RunLife(GatewayProcess gateway, Receiver receiver)
     {
         var life = (DestinationLife)_random.Next(3);
         if (life == DestinationLife.Away)
@@ -221,6 +243,11 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
         if (last < _lastSequence)
             Fail($"the sequence fell from {_lastSequence} to {last}: numbers are used twice");
         _lastSequence = last;
+        // Neither a kill nor a power cut is damage: nothing durable is missing, and nothing had to be salvaged.
+        if (Directory.Exists(Path.Combine(gateway.DataFolder, "quarantine")))
+            Fail($"salvaged: {status["store"]!["salvage"]}\n{gateway.LastLines}");
+        if (ChannelLedger.Channel(status, Id)["lost_ranges"] is JsonArray { Count: > 0 } lost)
+            Fail($"lost: {lost.ToJsonString()}");
     }
 
     /// <summary>After a drain: what each crash since the last one cost, that is the numbers sent before it and never read.</summary>
@@ -243,6 +270,7 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
             Fail($"the gateway exited by itself:\n{gateway.LastLines}");
         else
             gateway.Kill();
+        _disk?.EndLife();
         _kills++;
         // By now the sender finds nobody to connect to: what it has written is what this life was offered.
         Wait.UntilQuiet(() => _ledger.Sent, 0.03, 2);

@@ -1,0 +1,90 @@
+using IoBufferEdge.Benchmarks.Disk;
+using IoBufferEdge.Benchmarks.Load;
+using IoBufferEdge.Benchmarks.Loops;
+using Xunit;
+
+namespace IoBufferEdge.SystemTests;
+
+/// <summary>
+/// kill -9, then a power cut that takes what was not synced; and calls on the disk that fail. <c>IoBufferEdge.Benchmarks cut-loop 500</c>
+/// is the long form.
+/// </summary>
+public class PowerCutTests(ITestOutputHelper output) : SystemTest(output)
+{
+    [Fact]
+    public void What_the_first_life_acknowledged_is_there_although_nothing_unsynced_is()
+    {
+        var (disk, ledger) = (NewDisk(), new Ledger());
+        var receiver = Keep(new Receiver(ledger));
+        var port = FreePort.Tcp();
+        var gateway = GatewayOn(disk, port, receiver);
+        gateway.Start();
+        var sender = Sender(ledger, SenderKind.Bytes, port);
+        Wait.Until(() => ledger.Acknowledged > 1000, 30, "1,000 acknowledgements", () => gateway.LastLines);
+        gateway.Kill();
+        disk.EndLife();
+        disk.Cut(null);
+        receiver.Up();
+        gateway.Start();
+        Flow(ledger, gateway);
+        Settle(ledger, sender, gateway);
+    }
+
+    [Theory]
+    [InlineData(SenderKind.Bytes, "cut_through", 8)]
+    [InlineData(SenderKind.Bytes, "durable_first", 6)]
+    public void Kills_then_a_cut_again_and_again(SenderKind source, string delivery, int cuts)
+    {
+        Assert.SkipUnless(TestDisk.IsPossible, TestDisk.NoCompiler);
+        var loop = new KillLoop(
+            new KillLoopOptions { Cycles = cuts, Source = source, Delivery = delivery, Seed = 1, PowerCuts = true }, TextWriter.Null);
+        Output.WriteLine(loop.Run());
+        Assert.True(loop.Failures.Count == 0, string.Join('\n', loop.Failures));
+    }
+
+    /// <summary>Rule 6: after it no later sync of the same pages means anything.</summary>
+    [Fact]
+    public void A_sync_that_failed_and_reads_back_is_written_anew()
+    {
+        var (disk, ledger) = (NewDisk(), new Ledger());
+        var receiver = Keep(new Receiver(ledger));
+        var port = FreePort.Tcp();
+        var gateway = GatewayOn(disk, port, receiver);
+        gateway.Start();
+        var sender = Sender(ledger, SenderKind.Bytes, port);
+        Wait.Until(() => ledger.Acknowledged > 1000, 30, "1,000 acknowledgements", () => gateway.LastLines);
+        disk.Fail(DiskCalls.Sync, TestDisk.EIO, ".log", times: 1);
+        Wait.Until(() => disk.Failed == 1, 10, "a sync of the log to fail", () => gateway.LastLines);
+        var before = ledger.Acknowledged;
+        Wait.Until(() => ledger.Acknowledged > before + 1000, 30, "1,000 acknowledgements more", () => gateway.LastLines);
+        gateway.Kill();
+        disk.EndLife();
+        disk.Cut(null);
+        receiver.Up();
+        gateway.Start();
+        Flow(ledger, gateway);
+        Settle(ledger, sender, gateway);
+    }
+
+    /// <summary>ENOSPC and EIO on every kind of file. <c>IoBufferEdge.Benchmarks fault-loop 200</c> is the long form.</summary>
+    [Theory]
+    [InlineData("cut_through")]
+    [InlineData("durable_first")]
+    public void Calls_that_fail_now_and_then(string delivery)
+    {
+        Assert.SkipUnless(TestDisk.IsPossible, TestDisk.NoCompiler);
+        var loop = new FaultLoop(1, delivery, TextWriter.Null);
+        Output.WriteLine(loop.Run(5));
+        Assert.True(loop.Failures.Count == 0, string.Join('\n', loop.Failures));
+    }
+
+    private TestDisk NewDisk()
+    {
+        Assert.SkipUnless(TestDisk.IsPossible, TestDisk.NoCompiler);
+        return Keep(new TestDisk());
+    }
+
+    private GatewayProcess GatewayOn(TestDisk disk, int port, Receiver receiver) => Keep(new GatewayProcess(
+        Config.Gateway(Config.Channel(Id, port, receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""")),
+        dataFolder: disk.DataFolder, environment: disk.Environment));
+}
