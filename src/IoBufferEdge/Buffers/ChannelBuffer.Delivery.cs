@@ -44,6 +44,11 @@ public sealed partial class ChannelBuffer
 
     private long ResendBytesWithinShare => Math.Min(_settings.ResendBytes ?? 0, _memory.ShareBytes / 2);
 
+    private long WindowBytesWithinShare => Math.Min(_settings.WindowBytes, _memory.ShareBytes / 4);
+
+    /// <summary>A run is admitted whole: what a dying peer leaves, window and run, must not be more than what is kept (rule 14).</summary>
+    private long RunBytes => _settings.ResendBytes is null ? RunBytesMax : Math.Min(RunBytesMax, ResendBytesWithinShare - WindowBytesWithinShare);
+
     private long KeepFromBytes => _newestDeliveredAtBytes - _resendBytes;
 
     /// <summary>A new link begins: delivery falls back to what must be repeated, or to the cursor.</summary>
@@ -190,7 +195,7 @@ public sealed partial class ChannelBuffer
     {
         // Short of memory the window shrinks first; less is kept only once what is outstanding fits the smaller bound.
         if (outstandingBytes <= ResendBytesWithinShare) Volatile.Write(ref _resendBytes, ResendBytesWithinShare);
-        return Math.Min(_settings.WindowBytes, _memory.ShareBytes / 4);
+        return WindowBytesWithinShare;
     }
 
     private bool TryTake(out DeliveryRun run, out long missing, out TimeSpan wait)
@@ -214,9 +219,9 @@ public sealed partial class ChannelBuffer
 
         var next = _gaps.Next(_handedOut);
         if (next > _last) return false;
-        if (_pendingDiscards.Count > 0 && _pendingDiscards[0].Range.First <= next) return false;
         if (next > _cursor && CursorLag > CursorLagLimit) return false;
         var limit = Math.Min(_last, _gaps.RunEnd(next));
+        if (_pendingDiscards.Count > 0) limit = Math.Min(limit, _pendingDiscards[0].Range.First - 1);
         if (_settings.Delivery == DeliveryMode.DurableFirst) limit = Math.Min(limit, Math.Max(_durable, _cursor));
         if (next > limit) return false;
         if (_tail.Find(next) is not { } slab)
@@ -228,7 +233,7 @@ public sealed partial class ChannelBuffer
         var index = (int)(next - slab.FirstSequence);
         if (DiscardExpired(slab, index)) return false;
         var count = (int)(Math.Min(slab.LastSequence, limit) - next + 1);
-        count = _maxInFlightMessages == 1 ? 1 : Math.Max(1, slab.CountWithin(index, count, RunBytesMax));
+        count = _maxInFlightMessages == 1 ? 1 : Math.Max(1, slab.CountWithin(index, count, RunBytes));
         run = new DeliveryRun(slab, index, count);
         _handedOut = run.LastSequence;
         if (_highestHandedOut >= next) _counters = _counters with { Repeated = _counters.Repeated + Math.Min(_highestHandedOut, _handedOut) - next + 1 };
@@ -319,6 +324,8 @@ public sealed partial class ChannelBuffer
             if (resumeAt > sequence && _gaps.Next(_handedOut) == sequence) RecordLoss(sequence, resumeAt - 1, loader.TotalsBefore);
         }
 
+        // Jumping over a loss, and the gap of a life behind it, is a lag too: delivery may wait for a commit of the cursor.
+        _committer.WakeBy(NextCommit().DueUs);
         return true;
     }
 

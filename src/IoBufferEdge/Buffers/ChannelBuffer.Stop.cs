@@ -8,6 +8,19 @@ public sealed partial class ChannelBuffer
 {
     private SequenceRange _writeBack = new(1, 0);
     private bool _writeBackUnderWay;
+    private bool _receives = true;
+
+    /// <summary>Whether messages are taken. Once they are not, who waits for room is told that the channel gave up.</summary>
+    public void Receive(bool on)
+    {
+        lock (_sync)
+        {
+            _receives = on;
+            if (on) return;
+            foreach (var waiter in _roomWaiters) waiter.TrySetCanceled();
+            _roomWaiters.Clear();
+        }
+    }
 
     /// <summary>Asks for the batch, if there is anything to write back. The link has ended, the source is stopped, everything is flushed.</summary>
     public void WriteBackKept()

@@ -166,7 +166,7 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         lock (_sync)
         {
             sequence = 0;
-            if (_closed || _last >= _reservedUpTo) return false;
+            if (_closed || !_receives || _last >= _reservedUpTo) return false;
             if (!QuotaHasRoom(payload.Length))
             {
                 if (_settings.Buffer.WhenFull != WhenFull.DropNewest) return false;
@@ -208,6 +208,7 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         lock (_sync)
         {
             ThrowIfClosed();
+            if (!_receives) throw new OperationCanceledException($"Channel {Id} stops, and has no room.");
             if (_last < _reservedUpTo && QuotaHasRoom(payloadBytes) && UnsecuredHasRoom(payloadBytes) && MemoryMayFit(payloadBytes)) return;
             waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             _roomWaiters.Add(waiter);

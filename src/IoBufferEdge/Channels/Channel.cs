@@ -88,6 +88,7 @@ public sealed class Channel : IDeliverySink
     /// <summary>Begins to work. Ends that are not open yet are opened by the loops, with backoff.</summary>
     public void Start()
     {
+        _buffer.Receive(true);
         _receiving = ReceiveLoopAsync();
         _delivering = DeliverLoopAsync();
     }
@@ -106,7 +107,8 @@ public sealed class Channel : IDeliverySink
         _buffer.Flush(true);
         _stopSource.Cancel();
         _sourceBackoff.CutShort();
-        await _receiving.EndsWithinAsync(_time, Left() / 4);
+        // A source that waits for room ends now: what it would take later came too late for this stop to secure it.
+        if (!await _receiving.EndsWithinAsync(_time, Left() / 4)) _buffer.Receive(false);
         await SecuredWithinAsync(Left() / 4);
 
         _stopDelivery.Cancel();
