@@ -28,9 +28,18 @@ run_tests() {
 run_seeds() {
   local log=artifacts/logs/simulation.log status=0 counts
   say "simulation: $1 seeds"
-  quietly "$log" dotnet "$(dll IoBufferEdge.Simulation)" --seeds "$1" || status=$?
+  DOTNET_GCgen0size=0x4000000 quietly "$log" dotnet "$(dll IoBufferEdge.Simulation)" --seeds "$1" || status=$?
   counts=$(awk '/^[0-9]+ seeds, / { seeds = $1; failed = $(NF - 1) } END { print seeds - failed, failed + 0, 0 }' "$log")
   add_counts simulation "$status" "$counts"
+}
+
+# run_crash_points [--full]: each crash point of the simulation's scripted run, alone and with a second one, counts as one test.
+run_crash_points() {
+  local log=artifacts/logs/crash-points.log status=0 counts
+  say "simulation: every crash point"
+  DOTNET_GCgen0size=0x4000000 quietly "$log" dotnet "$(dll IoBufferEdge.Simulation)" --crash-points "$@" || status=$?
+  counts=$(awk '/^[0-9]+ crash points, / { tried = $1; failed = $(NF - 1) } END { print tried - failed, failed + 0, 0 }' "$log")
+  add_counts "crash points" "$status" "$counts"
 }
 
 # run_loop VERB COUNT: one of the long loops of the load tools against the published binary; the whole loop counts as one test.
@@ -65,6 +74,7 @@ IOBUFFER_BINARY=$PWD/artifacts/$(host_rid)/iobuffer
 export IOBUFFER_BINARY
 run_tests IoBufferEdge.Tests
 run_seeds $seeds
+run_crash_points "$@"
 run_tests IoBufferEdge.SystemTests
 if [ "${1:-}" = --full ]; then
   run_loop kill-loop 500

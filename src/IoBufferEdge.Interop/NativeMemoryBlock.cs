@@ -9,6 +9,9 @@ namespace IoBufferEdge.Interop;
 /// </summary>
 public sealed unsafe class NativeMemoryBlock : MemoryManager<byte>
 {
+    [ThreadStatic]
+    private static ICollection<NativeMemoryBlock>? _collector;
+
     private byte* _address;
 
     public NativeMemoryBlock(int capacityBytes)
@@ -16,6 +19,16 @@ public sealed unsafe class NativeMemoryBlock : MemoryManager<byte>
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(capacityBytes);
         Capacity = capacityBytes;
         _address = (byte*)NativeMemory.Alloc((nuint)capacityBytes);
+        _collector?.Add(this);
+    }
+
+    /// <summary>
+    /// Notes every block that this thread takes. For the simulation: the processes that it kills give nothing back, and it frees for them.
+    /// </summary>
+    public static ICollection<NativeMemoryBlock>? Collector
+    {
+        get => _collector;
+        set => _collector = value;
     }
 
     /// <summary>Bytes in the block.</summary>

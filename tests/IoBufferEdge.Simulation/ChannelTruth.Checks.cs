@@ -25,7 +25,7 @@ public sealed partial class ChannelTruth
         connection.RepeatedBytes += transmission.Payload.Length;
         connection.Repeats = true;
         var destination = Config.Destination;
-        var bound = (long)destination.WindowBytes + destination.ResendBytes + RunBytesMax + (2 * LargestMessage);
+        var bound = (long)destination.WindowBytes + destination.ResendBytes + RunBytesMax + (2 * _largestMessage);
         // What is held is not confirmed either: with a hold the time counts, not the bytes.
         if (Hold == TimeSpan.Zero && connection.Life == Life && !connection.FirstOfLife && connection.RepeatedBytes > bound)
             Violate($"{connection.RepeatedBytes} bytes came again on one connection; window and resend_bytes allow {bound}");

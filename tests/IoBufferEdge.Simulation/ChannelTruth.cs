@@ -18,6 +18,7 @@ public sealed partial class ChannelTruth(Scheduler scheduler, SimulatedDisk disk
     private int _fragmentNumber;
     private long _highestSeen;
     private long _acceptedInLife;
+    private long _largestMessage;
     private long _droppedInLife;
     private long _receivedAtBegin;
     private long _cursorThatHolds;
@@ -89,6 +90,7 @@ public sealed partial class ChannelTruth(Scheduler scheduler, SimulatedDisk disk
         (transmission.Sequence, transmission.Life) = (sequence, Life);
         _accepted.Add(transmission);
         _acceptedInLife++;
+        _largestMessage = Math.Max(_largestMessage, payload.Length);
         Trace("accepted", sequence, payload.Length);
     }
 
@@ -155,9 +157,10 @@ public sealed partial class ChannelTruth(Scheduler scheduler, SimulatedDisk disk
     /// <summary>With <c>none</c> and <c>udp</c> what was handed over counts as delivered.</summary>
     public void HandedOver(ReadOnlySpan<byte> payload)
     {
-        if (HandedCounts && TransmissionId.TryFind(payload, out var id) && _transmissions.TryGetValue(id, out var transmission) &&
+        if (!HandedCounts) return;
+        if (TransmissionId.TryFind(payload, out var id) && _transmissions.TryGetValue(id, out var transmission) &&
             payload.SequenceEqual(transmission.Payload)) transmission.Handed = true;
-        else if (HandedCounts && _fragments.TryGetValue(Text(payload), out var fragments)) fragments.ForEach(fragment => fragment.Handed = true);
+        else if (_fragments.Count > 0 && _fragments.TryGetValue(Text(payload), out var same)) same.ForEach(fragment => fragment.Handed = true);
     }
 
     /// <summary>A peer died and left these unread in its kernel, since when; the connection was made in <paramref name="life"/>.</summary>
@@ -262,8 +265,6 @@ public sealed partial class ChannelTruth(Scheduler scheduler, SimulatedDisk disk
         transmission.Excused = true;
     }
 
-    private long LargestMessage => _accepted.Max(transmission => transmission.Payload.Length);
-
     private int IndexOf(long sequence)
     {
         int low = 0, high = _accepted.Count;
@@ -297,12 +298,13 @@ public sealed partial class ChannelTruth(Scheduler scheduler, SimulatedDisk disk
         TransmissionId.TryFind(payload, out var id) && _transmissions.TryGetValue(id, out var transmission) &&
         payload.AsSpan().SequenceEqual(transmission.Payload)
             ? transmission
+            : _fragments.Count == 0 ? null
             : _fragments.GetValueOrDefault(Text(payload))?.Find(fragment => !fragment.Seen) ?? _fragments.GetValueOrDefault(Text(payload))?[^1];
 
     /// <summary>Which message this is. Fragments may look alike: the first one behind what this connection has brought.</summary>
     private Transmission? Identify(PeerConnection connection, byte[] payload)
     {
-        if (_fragments.TryGetValue(Text(payload), out var same))
+        if (_fragments.Count > 0 && _fragments.TryGetValue(Text(payload), out var same))
             return same.Find(fragment => fragment.Sequence > connection.LastSequence) ?? same[^1];
         return Known(payload) is { Sequence: > 0 } transmission ? transmission : null;
     }

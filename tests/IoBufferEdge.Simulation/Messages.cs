@@ -44,26 +44,42 @@ public enum Wire
 
 public static class WireFormat
 {
-    private const byte Vt = 0x0B, Fs = 0x1C, Cr = 0x0D, Stx = 0x02, Etx = 0x03;
+    internal const byte Vt = 0x0B, Fs = 0x1C, Cr = 0x0D, Stx = 0x02, Etx = 0x03;
 
     /// <summary>An HL7 message whose control id is the identity where the wire is MLLP; else the identity and letters.</summary>
     public static byte[] Payload(TransmissionId id, int length, Wire wire)
     {
-        var text = new StringBuilder();
-        if (wire == Wire.Mllp) text.Append("MSH|^~\\&|A|B|C|D|20300101||ADT^A01|").Append(id).Append("|P|2.3\rOBX|");
-        else text.Append(id);
+        var head = wire == Wire.Mllp ? $"MSH|^~\\&|A|B|C|D|20300101||ADT^A01|{id}|P|2.3\rOBX|" : id.ToString();
+        var payload = new byte[Math.Max(head.Length, length)];
+        Encoding.ASCII.GetBytes(head, payload);
         var letter = (id.Number * 7) + id.Attempt;
-        while (text.Length < length) text.Append((char)('a' + (letter++ % 26)));
-        return Encoding.ASCII.GetBytes(text.ToString());
+        for (var at = head.Length; at < payload.Length; at++) payload[at] = (byte)('a' + (letter++ % 26));
+        return payload;
     }
 
-    public static byte[] Encode(ReadOnlySpan<byte> payload, Wire wire) => wire switch
+    public static byte[] Encode(ReadOnlySpan<byte> payload, Wire wire)
     {
-        Wire.Line => [.. payload, (byte)'\n'],
-        Wire.StxEtx => [Stx, .. payload, Etx],
-        Wire.Mllp => [Vt, .. payload, Fs, Cr],
-        _ => [(byte)(payload.Length >> 24), (byte)(payload.Length >> 16), (byte)(payload.Length >> 8), (byte)payload.Length, .. payload],
-    };
+        var length = payload.Length;
+        ReadOnlySpan<byte> before = wire switch
+        {
+            Wire.Line => [],
+            Wire.StxEtx => [Stx],
+            Wire.Mllp => [Vt],
+            _ => [(byte)(length >> 24), (byte)(length >> 16), (byte)(length >> 8), (byte)length],
+        };
+        ReadOnlySpan<byte> after = wire switch
+        {
+            Wire.Line => [(byte)'\n'],
+            Wire.StxEtx => [Etx],
+            Wire.Mllp => [Fs, Cr],
+            _ => [],
+        };
+        var frame = new byte[before.Length + length + after.Length];
+        before.CopyTo(frame);
+        payload.CopyTo(frame.AsSpan(before.Length));
+        after.CopyTo(frame.AsSpan(before.Length + length));
+        return frame;
+    }
 
     /// <summary>MSH-10; empty where the message has none.</summary>
     public static string Hl7ControlId(ReadOnlySpan<byte> payload) =>
@@ -78,6 +94,7 @@ public static class WireFormat
 public sealed class WireReader(Wire wire)
 {
     private readonly List<byte> _rest = [];
+    private int _scanned;
 
     public Wire Wire => wire;
 
@@ -87,6 +104,7 @@ public sealed class WireReader(Wire wire)
     {
         var clone = new WireReader(wire);
         clone._rest.AddRange(_rest);
+        clone._scanned = _scanned;
         return clone;
     }
 
@@ -101,6 +119,7 @@ public sealed class WireReader(Wire wire)
         {
             payloads.Add(Bytes.Slice(at + start, length).ToArray());
             at += consumed;
+            _scanned = 0;
             ends?.Add(at - before);
         }
 
@@ -121,13 +140,21 @@ public sealed class WireReader(Wire wire)
             return bytes.Length >= consumed;
         }
 
-        var (begin, end) = wire switch
+        // A long message comes in many pieces: what has been searched is not searched again.
+        var ahead = bytes[_scanned..];
+        var (begin, found) = wire switch
         {
-            Wire.StxEtx => (1, bytes.IndexOf((byte)0x03)),
-            Wire.Mllp => (1, bytes.IndexOf([(byte)0x1C, (byte)0x0D])),
-            _ => (0, bytes.IndexOf((byte)'\n')),
+            Wire.StxEtx => (1, ahead.IndexOf(WireFormat.Etx)),
+            Wire.Mllp => (1, ahead.IndexOf([WireFormat.Fs, WireFormat.Cr])),
+            _ => (0, ahead.IndexOf((byte)'\n')),
         };
-        if (end < 0) return false;
+        if (found < 0)
+        {
+            _scanned = Math.Max(0, bytes.Length - 1);
+            return false;
+        }
+
+        var end = _scanned + found;
         (start, length, consumed) = (begin, end - begin, end + (wire == Wire.Mllp ? 2 : 1));
         return true;
     }

@@ -13,7 +13,7 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
     private readonly Queue<Open> _waiting = new();
     private Open? _current;
     private SimulatedProcess? _process;
-    private TaskCompletionSource? _wake;
+    private AsyncSignal? _wake;
     private int _connections;
     private int _lastLife;
     private bool _closeRequested;
@@ -38,6 +38,7 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
     {
         if (Running || !host.Powered) return;
         _process = new SimulatedProcess(scheduler, $"peer {truth.Id}");
+        _wake = new AsyncSignal(_process.Time);
         var network = host.For(_process);
         switch (truth.Config.Destination.Type)
         {
@@ -181,6 +182,7 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
         _connections++;
         var state = new PeerConnection { Number = _connections, Life = truth.Life, FirstOfLife = truth.Life != _lastLife };
         _lastLife = truth.Life;
+        ((SimulatedConnection)connection).Readable = _wake;
         _waiting.Enqueue(new Open((SimulatedConnection)connection, state, new WireReader(wire)));
         Wake();
     }
@@ -191,7 +193,7 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
         {
             if (_current is null && !_waiting.TryDequeue(out _current))
             {
-                await Woken();
+                await _wake!.WaitAsync();
                 continue;
             }
 
@@ -216,7 +218,7 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
         {
             if (Paused)
             {
-                await Woken();
+                await _wake!.WaitAsync();
                 continue;
             }
 
@@ -226,7 +228,7 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
             {
                 // Read out: a request to close is met, and a newer connection has its turn.
                 if (_closeRequested || _waiting.Count > 0) break;
-                await Task.WhenAny(open.Connection.WaitReadableAsync(), Woken());
+                await _wake!.WaitAsync();
                 continue;
             }
 
@@ -259,13 +261,7 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
         for (var at = 0; at < answer.Length;) at += await open.Connection.SendAsync(answer.AsMemory(at), default);
     }
 
-    private async Task Woken()
-    {
-        _wake = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await _wake.Task;
-    }
-
-    private void Wake() => _wake?.TrySetResult();
+    private void Wake() => _wake?.Set();
 
     private void Trace(string what) => scheduler.Trace.Add(scheduler, what, truth.Id);
 

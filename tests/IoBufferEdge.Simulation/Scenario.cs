@@ -17,6 +17,7 @@ public enum FaultKind
     SlowDisk,
     BitFlip,
     PeerAbort,
+    PeerDiesUnread,
     PeerKill,
     PeerPowerOff,
     PeerClose,
@@ -36,12 +37,19 @@ public sealed record Fault(TimeSpan At, FaultKind Kind, int Channel, TimeSpan Du
     public override string ToString() => $"{At.TotalSeconds:0.000} s {Kind} channel {Channel} for {Duration.TotalSeconds:0.000} s";
 }
 
+/// <param name="AtOperation">Counted over all lives of the gateway, ascending.</param>
+/// <param name="PowerCut">The machine goes dark; else kill -9.</param>
+public sealed record Crash(long AtOperation, bool PowerCut);
+
 public sealed record ChannelPlan(IReadOnlyList<SenderPlan> Senders, Wire SourceWire, Wire DestinationWire);
 
 /// <summary>Everything that a seed decides: the configuration, what the devices send, and the faults, each at its time.</summary>
 public sealed record Scenario(
     int Seed, GatewayConfig Config, IReadOnlyList<ChannelPlan> Channels, IReadOnlyList<Fault> Faults, TimeSpan Duration, double ReadTimeMaxMs)
 {
+    /// <summary>Where the gateway is stopped dead, by the number of the operation on the medium or the network that it is about to do.</summary>
+    public IReadOnlyList<Crash> Crashes { get; init; } = [];
+
     /// <summary>Swarm: a seed enables a random subset of the kinds of faults, so that rare combinations come undiluted.</summary>
     public static Scenario FromSeed(int seed)
     {
@@ -87,6 +95,7 @@ public sealed record Scenario(
         var confirm = NewConfirm(random, sourceWire);
         if (confirm.Type == ConfirmType.Mllp) destinationWire = Wire.Mllp;
         var udp = random.Next(15) == 0;
+        var windowBytes = Pick(random, 1500, 8000, 65536);
         var config = new ChannelConfig
         {
             Id = $"channel-{index + 1:000}",
@@ -109,6 +118,7 @@ public sealed record Scenario(
                 OfflineDelayMs = Pick(random, 20, 100, 200),
                 CommitBytes = Pick(random, 500, 4000, 65536),
                 MaxUnsecuredBytes = Pick(random, 1000, 10_000, 100_000),
+                TtlS = random.Next(10) == 0 ? random.Next(1, 4) : 0,
             },
             Destination = new DestinationConfig
             {
@@ -118,8 +128,8 @@ public sealed record Scenario(
                 Framing = udp ? null : Framing(destinationWire),
                 Confirm = udp ? new ConfirmConfig { Type = ConfirmType.None } : confirm,
                 OnReject = Pick(random, OnReject.Block, OnReject.Park),
-                WindowBytes = Pick(random, 1500, 8000, 65536),
-                ResendBytes = Pick(random, 4000, 30_000, 262_144),
+                WindowBytes = windowBytes,
+                ResendBytes = windowBytes + Pick(random, 2500, 20_000, 200_000),
                 Retry = new RetryConfig { InitialMs = Pick(random, 20, 100, 500), MaxMs = Pick(random, 500, 3000) },
             },
         };
@@ -131,12 +141,12 @@ public sealed record Scenario(
         };
         // A device that the gateway calls is one device; others come in threes at most.
         var devices = config.Source.Type == EndpointType.TcpClient ? 1 : random.Next(1, 4);
-        var senders = Enumerable.Range(0, devices).Select(_ => NewSender(random, udp ? 60_000 : 90_000)).ToList();
+        var senders = Enumerable.Range(0, devices).Select(_ => NewSender(random, udp ? 60_000 : 80_000)).ToList();
         return (config, new ChannelPlan(senders, sourceWire, destinationWire));
     }
 
     private static SenderPlan NewSender(Random random, int largest) => new(
-        Messages: random.Next(5, 120),
+        Messages: random.Next(5, Pick(random, 20, 40, 120)),
         GapMaxMs: Pick(random, 2.0, 30, 200),
         LengthMax: Pick(random, 60, 300, 1500),
         LargeEvery: random.Next(4) == 0 ? random.Next(5, 30) : 0,

@@ -157,8 +157,7 @@ public sealed class Scheduler
         /// <summary>False once its process is dead or its timer was changed meanwhile.</summary>
         public bool Runnable => Process.Alive && (Timer is null || Timer.IsArmed(Version));
     }
-
-    }
+}
 
 /// <summary>
 /// One operating system process: the context that its continuations return to, and its clock. <see cref="Kill"/> is kill -9: none
@@ -183,6 +182,22 @@ public sealed class SimulatedProcess : SynchronizationContext
 
     public void Kill() => Alive = false;
 
+    /// <summary>Told before every operation on the medium and the network; may kill the process.</summary>
+    public Action? Operation { get; set; }
+
+    /// <summary>
+    /// An operation begins. Where the process dies right here, what called never goes on: the task does not complete.
+    /// </summary>
+    public ValueTask OperateAsync()
+    {
+        if (Operation is null) return default;
+        Operation();
+        return Alive ? default : new ValueTask(new TaskCompletionSource().Task);
+    }
+
+    /// <summary>The same where nothing can be awaited: the caller's code goes on in a dead process, and reaches nothing any more.</summary>
+    public void Operate() => Operation?.Invoke();
+
     /// <summary>Starts <paramref name="main"/> as a step of this process. An exception that leaves it is a violation.</summary>
     public void Start(Func<Task> main) => Post(
         static async state =>
@@ -194,7 +209,7 @@ public sealed class SimulatedProcess : SynchronizationContext
             }
             catch (Exception e)
             {
-                process.Scheduler.Violate($"{process.Name} ended with {e}");
+                if (process.Alive) process.Scheduler.Violate($"{process.Name} ended with {e}");
             }
         },
         (this, main));

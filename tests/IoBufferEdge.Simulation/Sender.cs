@@ -23,8 +23,10 @@ public sealed class Sender(Scheduler scheduler, ChannelTruth truth, SenderPlan p
     private readonly Queue<Transmission> _open = new();
     private readonly Dictionary<int, int> _attempts = [];
     private readonly Queue<int> _again = new();
+    private readonly AsyncSignal _heard = new(scheduler.World.Time);
     private IConnection? _connection;
     private int _next = 1;
+    private bool _ended;
 
     /// <summary>Everything is sent, and acknowledged where that is the way.</summary>
     public bool Done { get; private set; }
@@ -74,6 +76,7 @@ public sealed class Sender(Scheduler scheduler, ChannelTruth truth, SenderPlan p
             : await listener.AcceptAsync(default);
         using (connection)
         {
+            _ended = false;
             var acknowledgements = Acknowledged ? ReadAcknowledgementsAsync(connection) : Task.CompletedTask;
             try
             {
@@ -82,10 +85,10 @@ public sealed class Sender(Scheduler scheduler, ChannelTruth truth, SenderPlan p
                     await SendAllAsync(connection, WireFormat.Encode(transmission.Payload, wire));
                     if (!Acknowledged) _open.Dequeue();
                     if (_random.Next(3) == 0) await Pause(plan.GapMaxMs);
-                    await WaitForAcknowledgementsAsync(acknowledgements, plan.AckWindow);
+                    await WaitForAcknowledgementsAsync(plan.AckWindow);
                 }
 
-                await WaitForAcknowledgementsAsync(acknowledgements, 1);
+                await WaitForAcknowledgementsAsync(1);
             }
             finally
             {
@@ -132,39 +135,48 @@ public sealed class Sender(Scheduler scheduler, ChannelTruth truth, SenderPlan p
         foreach (var number in numbers) _again.Enqueue(number);
     }
 
-    private async Task WaitForAcknowledgementsAsync(Task reading, int window)
+    private async Task WaitForAcknowledgementsAsync(int window)
     {
         if (!Acknowledged) return;
-        var since = scheduler.Now;
-        var open = _open.Count;
         while (_open.Count >= window)
         {
-            if (reading.IsCompleted) throw new IOException("The acknowledgements have ended.");
-            await Task.WhenAny(reading, scheduler.World.Delay(TimeSpan.FromMilliseconds(2)));
-            if (_open.Count < open) (open, since) = (_open.Count, scheduler.Now);
-            if (scheduler.Now - since > AckTimeout) throw new IOException("No acknowledgement came.");
+            if (_ended) throw new IOException("The acknowledgements have ended.");
+            if (!await _heard.WaitAsync(AckTimeout)) throw new IOException("No acknowledgement came.");
         }
     }
 
+    /// <summary>Until the connection's end, which wakes the sender too.</summary>
     private async Task ReadAcknowledgementsAsync(IConnection connection)
     {
-        var buffer = new byte[4096];
-        var reader = new WireReader(Wire.Mllp);
-        while (true)
+        try
         {
-            var count = await connection.ReceiveAsync(buffer, default);
-            if (count == 0) return;
-            if (truth.Config.Source.Ack!.Type == AckType.Bytes)
+            var buffer = new byte[4096];
+            var reader = new WireReader(Wire.Mllp);
+            while (await connection.ReceiveAsync(buffer, default) is > 0 and var count)
             {
-                for (var i = 0; i < count; i++) Acknowledge(null);
-                continue;
+                TakeAcknowledgements(buffer.AsSpan(0, count), reader);
+                _heard.Set();
             }
+        }
+        finally
+        {
+            _ended = true;
+            _heard.Set();
+        }
+    }
 
-            foreach (var answer in reader.Feed(buffer.AsSpan(0, count)))
-            {
-                var text = Encoding.ASCII.GetString(answer);
-                Acknowledge(text[(text.IndexOf("MSA|AA|", StringComparison.Ordinal) + 7)..].Split('|', '\r')[0]);
-            }
+    private void TakeAcknowledgements(ReadOnlySpan<byte> bytes, WireReader reader)
+    {
+        if (truth.Config.Source.Ack!.Type == AckType.Bytes)
+        {
+            for (var i = 0; i < bytes.Length; i++) Acknowledge(null);
+            return;
+        }
+
+        foreach (var answer in reader.Feed(bytes))
+        {
+            var text = Encoding.ASCII.GetString(answer);
+            Acknowledge(text[(text.IndexOf("MSA|AA|", StringComparison.Ordinal) + 7)..].Split('|', '\r')[0]);
         }
     }
 

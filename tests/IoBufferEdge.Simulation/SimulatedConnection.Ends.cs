@@ -42,6 +42,7 @@ internal sealed partial class SimulatedConnection
     {
         _sending?.TrySetResult();
         _receiving?.TrySetResult();
+        Readable?.Set();
     }
 
     /// <summary>A closed end stays until both FINs are through.</summary>

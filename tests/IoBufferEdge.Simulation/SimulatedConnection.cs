@@ -71,8 +71,8 @@ internal sealed partial class SimulatedConnection : IConnection
 
     public long BytesSent { get; private set; }
 
-    /// <summary>Bytes in the receive buffer that nobody has read.</summary>
-    public int UnreadBytes => _received.Count;
+    /// <summary>Told when a receive would not wait any more.</summary>
+    public AsyncSignal? Readable { get; set; }
 
     private bool Dead => _error is not null || _vanished;
 
@@ -100,6 +100,7 @@ internal sealed partial class SimulatedConnection : IConnection
             cancel.ThrowIfCancellationRequested();
             ThrowIfUnusable();
             if (_finQueued) throw new IOException("Broken pipe: the sending side is shut down.");
+            await Owner.OperateAsync();
             var room = _sendCapacity - _sendQueue.Count;
             if (room > 0)
             {
@@ -123,18 +124,15 @@ internal sealed partial class SimulatedConnection : IConnection
         {
             cancel.ThrowIfCancellationRequested();
             var count = ReceiveNow(bytes.Span);
-            if (count >= 0) return count;
+            if (count >= 0)
+            {
+                await Owner.OperateAsync();
+                return count;
+            }
+
             _receiving = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             await _receiving.EndOrAsync(cancel);
         }
-    }
-
-    /// <summary>Completes when a receive would not wait.</summary>
-    public async Task WaitReadableAsync()
-    {
-        if (_received.Count > 0 || _finReceived || Dead || _closed) return;
-        _receiving = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await _receiving.Task;
     }
 
     /// <summary>What lies in the receive buffer.</summary>
@@ -183,6 +181,8 @@ internal sealed partial class SimulatedConnection : IConnection
     public void ShutdownSend()
     {
         if (_finQueued || Dead || _closed) return;
+        Owner.Operate();
+        if (_closed) return;
         _finQueued = true;
         Transmit();
     }
@@ -191,6 +191,8 @@ internal sealed partial class SimulatedConnection : IConnection
 
     public void Dispose()
     {
+        if (_closed) return;
+        if (Owner.Alive) Owner.Operate();
         if (_closed) return;
         _closed = true;
         Wake();
@@ -320,6 +322,7 @@ internal sealed partial class SimulatedConnection : IConnection
         }
 
         _receiving?.TrySetResult();
+        Readable?.Set();
         if (fin || _network.Random.Next(2) == 0) SendAcknowledgement();
         else DelayAcknowledgement();
         LeaveWhenDone();

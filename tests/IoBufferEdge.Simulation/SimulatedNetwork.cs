@@ -166,6 +166,7 @@ public sealed class SimulatedHost(SimulatedNetwork network, string name, IPAddre
                 if (host.Reachable && target.Reachable)
                 {
                     var listener = target.ListenerOn(port) ?? throw new EndpointException($"{name}:{port} refused the connection.");
+                    await process.OperateAsync();
                     return SimulatedConnection.Pair(host, process, tuning, target, listener);
                 }
 
@@ -177,6 +178,7 @@ public sealed class SimulatedHost(SimulatedNetwork network, string name, IPAddre
 
         public IListener Listen(string name, int port, TcpTuning tuning)
         {
+            if (!process.Alive) throw new EndpointException("The process is dead.");
             var listener = new SimulatedListener(host, process, port == 0 ? host.NextPort() : port, tuning);
             return host.Bind(listener) ? listener : throw new EndpointException($"{name}:{port} is in use.");
         }
@@ -187,6 +189,7 @@ public sealed class SimulatedHost(SimulatedNetwork network, string name, IPAddre
 
         private SimulatedDatagramSocket Open(int port, DnsEndPoint? remote)
         {
+            if (!process.Alive) throw new EndpointException("The process is dead.");
             var socket = new SimulatedDatagramSocket(host, process, port, remote);
             return host.Bind(socket) ? socket : throw new EndpointException($"UDP port {port} is in use.");
         }
@@ -213,7 +216,12 @@ internal sealed class SimulatedListener(SimulatedHost host, SimulatedProcess own
         {
             cancel.ThrowIfCancellationRequested();
             ObjectDisposedException.ThrowIf(_closed, this);
-            if (_waiting.TryDequeue(out var connection)) return connection;
+            if (_waiting.TryDequeue(out var connection))
+            {
+                await owner.OperateAsync();
+                return connection;
+            }
+
             _accepting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             await _accepting.EndOrAsync(cancel);
         }
@@ -261,6 +269,8 @@ internal sealed class SimulatedDatagramSocket(SimulatedHost host, SimulatedProce
         ObjectDisposedException.ThrowIf(_closed, this);
         ThrowIcmp();
         if (remote is null) throw new InvalidOperationException("This datagram socket has no remote address.");
+        owner.Operate();
+        if (!owner.Alive) return new ValueTask<int>(datagram.Length);
         var network = host.Network;
         var bytes = datagram.ToArray();
         network.DatagramSent?.Invoke(remote.Port, datagram);

@@ -25,8 +25,10 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
 
     public async ValueTask<StoreOpening> OpenAsync()
     {
+        await process.OperateAsync();
         await Pause(disk.WriteTimeMax);
         disk.BeginLog();
+        await process.OperateAsync();
         _open = true;
         disk.Scheduler.Trace.Add(disk.Scheduler, "store.open", process.Name);
         var queues = disk.Written.Values.OrderBy(queue => queue.Number).Select(queue => queue.ToOpening()).ToList();
@@ -41,6 +43,7 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         Check(batch);
         _busy = true;
         var stored = new StoredBatch(batch);
+        await process.OperateAsync();
         await Pause(disk.WriteTimeMax, disk.WriteTimeMin);
 
         var noSpace = disk.Full && stored.HasBlocks;
@@ -51,6 +54,7 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
             disk.Write(stored);
             _written += stored.Bytes;
             disk.Scheduler.Trace.Add(disk.Scheduler, "store.written", process.Name, stored.Bytes);
+            await process.OperateAsync();
             await Pause(disk.SyncTimeMax);
         }
 
@@ -59,6 +63,7 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         {
             _failed = true;
             _failures++;
+            disk.Seen.FailedBatches++;
             disk.Scheduler.Trace.Add(disk.Scheduler, noSpace ? "store.no_space" : "store.failed", process.Name, written ? 1 : 0);
             throw new StoreException(noSpace ? "The simulated disk is full." : "The simulated disk failed a write.", noSpace);
         }
@@ -66,12 +71,15 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         disk.Sync();
         _commits++;
         disk.Scheduler.Trace.Add(disk.Scheduler, "store.synced", process.Name, _commits);
+        disk.Tally(stored);
+        await process.OperateAsync();
     }
 
     public async ValueTask ReopenAsync()
     {
         Demand(!_busy, "two commits or reopenings at a time");
         _busy = true;
+        await process.OperateAsync();
         await Pause(disk.WriteTimeMax, disk.WriteTimeMin);
         _busy = false;
         if (disk.Random.NextDouble() < disk.ReopenFailureRate)
@@ -85,10 +93,12 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         _open = true;
         _failed = false;
         disk.Scheduler.Trace.Add(disk.Scheduler, "store.reopened", process.Name);
+        await process.OperateAsync();
     }
 
     public async ValueTask<BlockReading> ReadAsync(int queue, long sequence, IBlockVisitor visitor)
     {
+        await process.OperateAsync();
         if (disk.ReadTimeMax > TimeSpan.Zero && disk.Random.Next(2) == 0) await Pause(disk.ReadTimeMax);
         if (!_open || _disposed) throw new StoreException("The simulated store is not open.");
         (_readsNow, _readAtTicks) = (disk.Scheduler.NowTicks == _readAtTicks ? _readsNow + 1 : 0, disk.Scheduler.NowTicks);

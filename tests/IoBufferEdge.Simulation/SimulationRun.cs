@@ -1,11 +1,15 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints;
+using IoBufferEdge.Interop;
 
 namespace IoBufferEdge.Simulation;
 
 /// <param name="Violation">The checker's sentence; null: all is well.</param>
-public sealed record Outcome(string? Violation, ulong TraceHash, long Steps, TimeSpan VirtualTime, long Accepted, long Delivered, long Repeats, Trace Trace);
+/// <param name="Operations">How many operations on the medium and the network the gateway did; 0 where they were not counted.</param>
+public sealed record Outcome(
+    string? Violation, ulong TraceHash, long Steps, TimeSpan VirtualTime, long Accepted, long Delivered, long Repeats, long Operations, StoreEvents Seen,
+    Trace Trace);
 
 /// <summary>
 /// Runs one scenario: the real gateway with real channels, queue, committer and endpoints over the simulated network and medium;
@@ -16,9 +20,6 @@ public sealed class SimulationRun
     private static readonly TimeSpan DrainMax = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan StopMax = TimeSpan.FromSeconds(6);
     private static readonly TimeSpan SampleEvery = TimeSpan.FromMilliseconds(250);
-
-    /// <summary>After trouble with the medium the committer waits up to 5 s before it tries again.</summary>
-    private static readonly TimeSpan StoreRecovery = TimeSpan.FromSeconds(8);
 
     private readonly Scenario _scenario;
     private readonly Scheduler _scheduler;
@@ -36,6 +37,8 @@ public sealed class SimulationRun
     private SimulatedProcess? _process;
     private TimeSpan _storeTroubleUntil;
     private int _life;
+    private long _operations;
+    private int _crashes;
     private bool _stopping;
     private bool _faultsOn = true;
     private bool _drained;
@@ -68,8 +71,21 @@ public sealed class SimulationRun
     }
 
     /// <param name="plant">Plants a bug in the medium, to see that it is found.</param>
-    public static Outcome Run(Scenario scenario, Action<string>? listener = null, Action<SimulatedDisk>? plant = null) =>
-        new SimulationRun(scenario, listener, plant).Run();
+    public static Outcome Run(Scenario scenario, Action<string>? listener = null, Action<SimulatedDisk>? plant = null)
+    {
+        var before = NativeMemoryBlock.Collector;
+        var blocks = new List<NativeMemoryBlock>();
+        NativeMemoryBlock.Collector = blocks;
+        try
+        {
+            return new SimulationRun(scenario, listener, plant).Run();
+        }
+        finally
+        {
+            NativeMemoryBlock.Collector = before;
+            foreach (IDisposable block in blocks) block.Dispose();
+        }
+    }
 
     private Outcome Run()
     {
@@ -87,7 +103,7 @@ public sealed class SimulationRun
         _scheduler.RunUntil(() => _gateway is null, StopMax);
         return new Outcome(
             _scheduler.Violation, _scheduler.Trace.Hash, _scheduler.Steps, _scheduler.Now, _truths.Sum(t => t.Accepted), _truths.Sum(t => t.Delivered),
-            _truths.Sum(t => t.Repeats), _scheduler.Trace);
+            _truths.Sum(t => t.Repeats), _operations, _disk.Seen, _scheduler.Trace);
     }
 
     private void Begin(Fault fault)
@@ -140,6 +156,10 @@ public sealed class SimulationRun
             case FaultKind.PeerAbort:
                 peer.Abort();
                 break;
+            case FaultKind.PeerDiesUnread:
+                peer.Pause(true);
+                DieWithUnread(peer, _scheduler.Now + fault.Duration + TimeSpan.FromSeconds(1));
+                break;
             case FaultKind.PeerKill:
                 peer.Kill();
                 _scheduler.After(fault.Duration, peer.Start);
@@ -183,6 +203,37 @@ public sealed class SimulationRun
         }
     }
 
+    /// <summary>Rule 14's case: the peer has stopped reading, and dies when whole messages lie in its kernel, some time after they came.</summary>
+    private void DieWithUnread(Peer peer, TimeSpan until)
+    {
+        if (!_faultsOn || _scheduler.Now >= until)
+        {
+            peer.Pause(false);
+            return;
+        }
+
+        if (peer.Unread().Count == 0)
+        {
+            _scheduler.After(TimeSpan.FromMilliseconds(2), () => DieWithUnread(peer, until));
+            return;
+        }
+
+        _scheduler.After(TimeSpan.FromMilliseconds(_random.Next(300)), () =>
+        {
+            if (_random.Next(2) == 0)
+            {
+                peer.Abort();
+            }
+            else
+            {
+                peer.Kill();
+                _scheduler.After(TimeSpan.FromMilliseconds(_random.Next(1000)), peer.Start);
+            }
+
+            peer.Pause(false);
+        });
+    }
+
     private void FailRates(double commits, double reopenings) => (_disk.CommitFailureRate, _disk.ReopenFailureRate) = (commits, reopenings);
 
     private void EndFaults()
@@ -208,18 +259,30 @@ public sealed class SimulationRun
         _host.PowerOn();
         var life = ++_life;
         var process = _process = new SimulatedProcess(_scheduler, $"gateway {life}");
+        if (_scenario.Crashes.Count > 0) process.Operation = CountOperation;
         var network = _host.For(process);
         var log = new TraceLogger(process);
         var random = _scheduler.Derive($"gateway {life}");
         foreach (var truth in _truths) truth.BeginLife(life);
         var services = new GatewayServices(
             new SimulatedStore(_disk, process),
-            (config, memory) => new RecordingSource(EndpointFactory.CreateSource(config, Context(memory)), _truths.Find(t => t.Id == config.Id)!, life),
+            (config, memory) => new RecordingSource(
+                EndpointFactory.CreateSource(config, Context(memory)), _truths.Find(t => t.Id == config.Id)!, process, life),
             (config, memory) => EndpointFactory.CreateDestination(config, Context(memory)),
             process.Time, random, log, "simulation");
         EndpointContext Context(MemoryBudget memory) => new(network, memory, process.Time, random, log);
         var gateway = _gateway = new Gateway(_config, services);
         process.Start(gateway.StartAsync);
+    }
+
+    private void CountOperation()
+    {
+        _operations++;
+        if (_crashes == _scenario.Crashes.Count || _operations != _scenario.Crashes[_crashes].AtOperation) return;
+        var crash = _scenario.Crashes[_crashes++];
+        _scheduler.Trace.Add(_scheduler, "crash", crash.PowerCut ? "power cut" : "kill", _operations);
+        if (crash.PowerCut) PowerCut(TimeSpan.Zero);
+        else Kill(TimeSpan.Zero);
     }
 
     private void Kill(TimeSpan? restartAfter)
@@ -277,8 +340,7 @@ public sealed class SimulationRun
     {
         if (_gateway is null || _stopping) return;
         var truth = _truths[channel];
-        var destination = truth.Config.Destination;
-        var changed = truth.Config with { Destination = destination with { WindowBytes = destination.WindowBytes + 1 } };
+        var changed = Changed(truth.Config);
         var next = _config with { Channels = [.. _config.Channels.Select(config => config.Id == truth.Id ? changed : config)] };
         var gateway = _gateway;
         _process!.Start(async () =>
@@ -296,21 +358,38 @@ public sealed class SimulationRun
         });
     }
 
+    private ChannelConfig Changed(ChannelConfig config)
+    {
+        var (buffer, destination) = (config.Buffer, config.Destination);
+        var other = buffer.Delivery == DeliveryMode.CutThrough ? DeliveryMode.DurableFirst : DeliveryMode.CutThrough;
+        return _random.Next(4) switch
+        {
+            0 => config with { Buffer = buffer with { Delivery = other } },
+            1 => config with { Buffer = buffer with { MaxBytes = buffer.MaxBytes * 2, CommitBytes = buffer.CommitBytes + 100 } },
+            _ => config with { Destination = destination with { WindowBytes = destination.WindowBytes + 1 } },
+        };
+    }
+
     private bool StoreTroubled => _scheduler.Now < _storeTroubleUntil;
 
     private void TroubleStore(Fault fault, Action begin, Action end)
     {
         begin();
-        var until = _scheduler.Now + fault.Duration + StoreRecovery;
+        var until = _scheduler.Now + fault.Duration + RecoveryAfter(fault.Duration);
         if (until > _storeTroubleUntil) _storeTroubleUntil = until;
         _scheduler.After(fault.Duration, end);
     }
 
+    /// <summary>After trouble with the medium the committer waits before it tries again, ever longer, up to 5 s.</summary>
+    private static TimeSpan RecoveryAfter(TimeSpan trouble) => TimeSpan.FromSeconds(Math.Min(8, 1 + (3 * trouble.TotalSeconds)));
+
     private void EndLife(bool crashed)
     {
+        // A stop under way may have let the cursor fall already (rule 10).
+        var settled = _stopping ? TimeSpan.MaxValue : _storeTroubleUntil;
         _gateway = null;
         _stopping = false;
-        foreach (var (truth, peer) in _truths.Zip(_peers)) truth.EndLife(crashed, _storeTroubleUntil, UnreadAt(peer));
+        foreach (var (truth, peer) in _truths.Zip(_peers)) truth.EndLife(crashed, settled, UnreadAt(peer));
     }
 
     private static Func<Transmission, bool> UnreadAt(Peer peer)
@@ -353,7 +432,7 @@ public sealed class SimulationRun
     }
 
     /// <summary>A real source; what it hands to the queue, and what number the queue gives it, goes into the truth's ledger.</summary>
-    private sealed class RecordingSource(ISource inner, ChannelTruth truth, int life) : ISource
+    private sealed class RecordingSource(ISource inner, ChannelTruth truth, SimulatedProcess process, int life) : ISource
     {
         public EndpointStatus Status => inner.Status;
 
@@ -362,18 +441,19 @@ public sealed class SimulationRun
         public Task RunAsync(IMessageSink sink, CancellationToken stop)
         {
             if (truth.Life == life) truth.Attach((ChannelBuffer)sink);
-            return inner.RunAsync(new RecordingSink(sink, truth), stop);
+            return inner.RunAsync(new RecordingSink(sink, truth, process), stop);
         }
 
         public ValueTask DisposeAsync() => inner.DisposeAsync();
     }
 
-    private sealed class RecordingSink(IMessageSink inner, ChannelTruth truth) : IMessageSink
+    private sealed class RecordingSink(IMessageSink inner, ChannelTruth truth, SimulatedProcess process) : IMessageSink
     {
         public long SecuredSequence => inner.SecuredSequence;
 
         public bool TryAppend(ReadOnlySpan<byte> payload, MessageFlags flags, out long sequence)
         {
+            if (!process.Alive) throw new OperationCanceledException("The process died in the middle of this.");
             if (!inner.TryAppend(payload, flags, out sequence)) return false;
             truth.Accept(payload, flags, sequence);
             return true;

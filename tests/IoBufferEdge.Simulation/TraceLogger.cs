@@ -12,6 +12,7 @@ internal sealed class TraceLogger(SimulatedProcess process) : ILogger
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
+        if (!process.Alive) return;
         process.Scheduler.Trace.Add(process.Scheduler, "log", formatter(state, exception));
         if (exception is not null and not (IOException or OperationCanceledException or Buffers.StoreException))
             process.Scheduler.Violate($"{process.Name} logged an exception: {exception}");
