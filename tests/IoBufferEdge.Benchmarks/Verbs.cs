@@ -33,6 +33,8 @@ public static class Verbs
                 return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.Kills(Number(times)));
             case ["close-loop", var times, .. var seed]:
                 return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.OrderlyEnds(Number(times)));
+            case ["soak", var minutes, .. var seed]:
+                return Soak(double.Parse(minutes, CultureInfo.InvariantCulture), Seed(seed));
             case ["bench", .. var options]:
                 return RunBench(options);
             case ["demo"]:
@@ -41,7 +43,7 @@ public static class Verbs
                 Console.Error.WriteLine(
                     "Usage: demo | bench [--quick] | kill-loop CYCLES [SEED] | cut-loop CUTS [SEED] | fault-loop CYCLES [SEED] | "
                     + "flip-loop POSITIONS [SEED] | damage-loop TABLES [SEED] | reset-loop TIMES [SEED [RECEIVE_BUFFER_BYTES]] | "
-                    + "close-loop TIMES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
+                    + "close-loop TIMES [SEED] | soak MINUTES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
                 return 64;
         }
     }
@@ -98,6 +100,13 @@ public static class Verbs
         using var loop = new DamageLoop(Seed(seed), Console.Out);
         Console.WriteLine(run(loop));
         return Judge(loop.Failures);
+    }
+
+    private static int Soak(double minutes, int seed)
+    {
+        var soak = new Soak(TimeSpan.FromMinutes(minutes), seed, Console.Out);
+        Console.WriteLine(soak.Run());
+        return Judge(soak.Failures);
     }
 
     private static int Judge(EndLoop loop, Func<EndLoop, string> run)

@@ -21,6 +21,11 @@ public static class ProcessFigures
     /// <summary>Proportional set size in MB (10⁶).</summary>
     public static double PssMb(int processId) => Field($"/proc/{processId}/smaps_rollup", "Pss:") * 1024 / 1e6;
 
+    /// <summary>File descriptors that are open.</summary>
+    public static int Handles(int processId) => Directory.GetFileSystemEntries($"/proc/{processId}/fd").Length;
+
+    public static int Threads(int processId) => Directory.GetDirectories($"/proc/{processId}/task").Length;
+
     public static string Machine()
     {
         var model = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal));

@@ -63,6 +63,7 @@ public sealed class Receiver : IDisposable
     public Receiver(Ledger ledger, ReceiverOptions? options = null)
     {
         (_ledger, _options) = (ledger, options ?? new ReceiverOptions());
+        BytesPerS = _options.BytesPerS;
     }
 
     public int Port => _options.Port;
@@ -73,6 +74,9 @@ public sealed class Receiver : IDisposable
 
     /// <summary>Every nth message is answered with 0x15 the first time it comes; 0: never.</summary>
     public int NakEvery { get; set; }
+
+    /// <summary>Reads at most this many bytes a second; 0: as fast as it goes.</summary>
+    public int BytesPerS { get; set; }
 
     public void Up()
     {
@@ -215,7 +219,8 @@ public sealed class Receiver : IDisposable
 
                 if (!readable || !_reading.IsSet)
                     continue;
-                var room = _options.BytesPerS > 0 ? Math.Min(_buffer.Length, Math.Max(1, _options.BytesPerS / 50)) : _buffer.Length;
+                var bytesPerS = BytesPerS;
+                var room = bytesPerS > 0 ? Math.Min(_buffer.Length, Math.Max(1, bytesPerS / 50)) : _buffer.Length;
                 var count = connection.Receive(_buffer.AsSpan(0, room));
                 if (count == 0)
                     return;
@@ -224,8 +229,8 @@ public sealed class Receiver : IDisposable
                 if (_answers.Count > 0)
                     connection.Send(_answers.ToArray());
                 _answers.Clear();
-                if (_options.BytesPerS > 0)
-                    Thread.Sleep((int)(1000L * count / _options.BytesPerS));
+                if (bytesPerS > 0)
+                    Thread.Sleep((int)(1000L * count / bytesPerS));
             }
         }
         catch (SocketException)
