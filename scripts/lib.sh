@@ -8,7 +8,11 @@ export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SKIP_FIRST_TIME_EXPE
 # What building, cross-publishing and testing need on Debian 12 beside the .NET SDK.
 packages_publish=(clang lld binutils zlib1g-dev)
 packages_publish_arm64=(gcc-aarch64-linux-gnu binutils-aarch64-linux-gnu libc6-dev-arm64-cross)
-packages_test=(procps qemu-user-static libgcc-s1-arm64-cross libstdc++6-arm64-cross shellcheck)
+packages_test=(procps qemu-user-static libgcc-s1-arm64-cross libstdc++6-arm64-cross shellcheck
+  socat libestr0 libfastjson4 libivykis0 libnet1 libglib2.0-0 libpcre3 libwrap0 libcap2 libssl3 libgensio4 libyaml-0-2)
+# Services that are peers of the gateway in tests, unpacked and never installed: two of them exclude one another, and none of them is to
+# run on the machine that tests. The libraries that they load are in the line above.
+packages_peers=(rsyslog syslog-ng-core ser2net)
 
 say() { printf '%s\n' "== $*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
@@ -34,6 +38,25 @@ install_missing() {
   quietly artifacts/logs/apt.log "${as_root[@]}" apt-get -qq update
   quietly artifacts/logs/apt.log "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}"
+}
+
+# unpack_missing FOLDER PACKAGE...: unpacks those of the Debian packages that are not in the folder yet, without installing them.
+unpack_missing() {
+  local folder=$1 package downloads
+  shift
+  command -v apt-get >/dev/null || { say "not a Debian system: tests with $* are skipped"; return 0; }
+  for package in "$@"; do
+    [ ! -e "$folder/.$package" ] || continue
+    say "unpacking $package into $folder"
+    downloads=$(mktemp -d)
+    # A machine that has never asked for package lists knows no package yet.
+    apt-cache show "$package" >/dev/null 2>&1 || quietly artifacts/logs/apt.log apt-get -qq update
+    ( cd "$downloads" && apt-get -qq download "$package" 2>&1 ) >>artifacts/logs/apt.log || die "$(tail -n 3 artifacts/logs/apt.log)"
+    mkdir -p "$folder"
+    dpkg -x "$downloads"/*.deb "$folder"
+    touch "$folder/.$package"
+    rm -r "$downloads"
+  done
 }
 
 require_sdk() {

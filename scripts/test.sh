@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # scripts/test.sh [--full]: installs what is missing, builds, publishes both targets, runs every test. --full: adds the long
 # loops (500 kill -9, 500 power cuts behind a kill, 200 faults of the disk, 1,000 flipped bits and other damage to a store,
-# 100 dead receivers, 100 orderly ends) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
+# 100 dead receivers, 100 orderly ends, five minutes of soak) and ten times the seeds. Ends with one line:
+# N passed, N failed, N skipped.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -65,6 +66,7 @@ add_counts() {
 
 require_sdk
 install_missing "tests" "${packages_test[@]}"
+unpack_missing artifacts/peers "${packages_peers[@]}"
 say "restoring packages"
 quietly artifacts/logs/restore.log dotnet restore IoBufferEdge.sln --locked-mode
 say "building"
@@ -84,6 +86,7 @@ if [ "${1:-}" = --full ]; then
   run_loop damage-loop 10
   run_loop reset-loop 100
   run_loop close-loop 100
+  run_loop soak 5
 fi
 
 echo

@@ -29,6 +29,7 @@ public sealed class Ledger
     private long _framesRead;
     private long _repeats;
     private long _torn;
+    private long _damaged;
 
     /// <summary>True: the sender repeats what was not acknowledged, so that a gap is a violation at once.</summary>
     public bool Strict { get; init; } = true;
@@ -60,6 +61,11 @@ public sealed class Ledger
 
     /// <summary>Connections that began in the middle of a message: only a forwarder without frames does that.</summary>
     public long Torn => Volatile.Read(ref _torn);
+
+    /// <summary>True: a damaged message is counted and no violation, because somebody other than the gateway may have cut it.</summary>
+    public bool MayBeDamaged { get; init; }
+
+    public long Damaged => Volatile.Read(ref _damaged);
 
     public int Connections => Volatile.Read(ref _connection);
 
@@ -101,7 +107,9 @@ public sealed class Ledger
         {
             if (!frame.Intact)
             {
-                if (_firstFrame && !Strict)
+                if (MayBeDamaged)
+                    _damaged++;
+                else if (_firstFrame && !Strict)
                     _torn++;
                 else
                     Violate($"a damaged message after number {_lastInConnection.Number}");
