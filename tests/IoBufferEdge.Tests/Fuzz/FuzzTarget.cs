@@ -38,13 +38,16 @@ internal abstract class FuzzTarget : IDisposable
         "control" => new ControlTarget(),
         "log" => new LogTarget(),
         "mark" => new MarkTarget(),
+        "modbus" => new ModbusTarget(),
+        "serial-marks" => new SerialMarksTarget(),
         "source-ack" => new SourceAckTarget(),
         _ when FramingTarget.Framings.ContainsKey(name) => new FramingTarget(name),
         _ => throw new ArgumentException($"There is no fuzz target {name}: {string.Join(", ", Names)} are."),
     };
 
     public static IEnumerable<string> Names =>
-        FramingTarget.Framings.Keys.Concat(["ack-bytes", "ack-mllp", "block", "config", "control", "log", "mark", "source-ack"]).Order();
+        FramingTarget.Framings.Keys
+        .Concat(["ack-bytes", "ack-mllp", "block", "config", "control", "log", "mark", "modbus", "serial-marks", "source-ack"]).Order();
 }
 
 /// <summary>What parsers have been seen to do: the poor man's coverage, without instrumented code.</summary>

@@ -35,7 +35,7 @@ internal static class ModbusRtu
         {
             1 or 2 => reply[2] == (byte)((count + 7) / 8),
             3 or 4 => reply[2] == (byte)(count * 2),
-            5 or 6 => reply[2..6].SequenceEqual(request[2..6]),
+            5 or 6 => reply.Length == request.Length && reply[2..6].SequenceEqual(request[2..6]),
             _ => true,
         };
     }
