@@ -9,24 +9,24 @@ namespace IoBufferEdge.Benchmarks.Loops;
 /// <summary>
 /// The published binary for a long time under load, with every kind of channel and destinations that come and go (<see cref="Flapper"/>).
 /// The outside ledgers must hold, nothing may be lost, and what the process takes must stay flat: after a warm-up of a third of the time
-/// (at most ten minutes) the robust <see cref="Trend"/> of its memory, its handles and its threads may not rise above the bounds below.
-/// They are what the noise of a run of a few minutes takes; over an hour the same bound is the sharper one: a leak of one kilobyte a
-/// second is seen.
+/// (at most ten minutes) the robust <see cref="Trend"/> of its own memory, its handles and its threads may not rise above the bounds
+/// below. Of the proportional set size only the part that is no file's is judged: the rest falls and rises with other gateways' on the
+/// machine.
 /// </summary>
 public sealed class Soak(TimeSpan time, int seed, TextWriter log)
 {
-    /// <summary>Proportional set size. What a heap and the store's memory go up and down with the backlog is more than this, but is no
-    /// trend.</summary>
-    private const double MemoryRiseMaxMb = 4;
+    /// <summary>Six connections come and go on either side, and the engine opens and closes files: one lost at each end of a connection
+    /// would be hundreds.</summary>
+    private const double HandlesRiseMax = 6;
 
-    private const double HandlesRiseMax = 2;
-    private const double ThreadsRiseMax = 2;
+    private const double ThreadsRiseMax = 4;
 
     private static readonly TimeSpan WarmUpMax = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan ProgressEvery = TimeSpan.FromSeconds(30);
 
     private readonly List<string> _failures = [];
     private readonly List<Line> _lines = [];
+    private readonly Trend _pssMb = new();
     private readonly Trend _memoryMb = new();
     private readonly Trend _handles = new();
     private readonly Trend _threads = new();
@@ -35,6 +35,12 @@ public sealed class Soak(TimeSpan time, int seed, TextWriter log)
     public IReadOnlyList<string> Failures => _failures;
 
     private TimeSpan WarmUp => time / 3 < WarmUpMax ? time / 3 : WarmUpMax;
+
+    /// <summary>
+    /// The heaps breathe by 20 MB and more with the backlog, so that a run of minutes sees only what is more than that; the longer it is,
+    /// the sharper it sees: 13 MB in 20 minutes, 6 MB in an hour.
+    /// </summary>
+    private double MemoryRiseMaxMb => Math.Min(20, 4 + 120 / (time - WarmUp).TotalMinutes);
 
     /// <summary>Runs for the whole time, drains, and judges; returns lines of figures.</summary>
     public string Run()
@@ -67,7 +73,7 @@ public sealed class Soak(TimeSpan time, int seed, TextWriter log)
             _lines.ForEach(line => line.Dispose());
         }
 
-        JudgeRise("memory (PSS, MB)", _memoryMb, MemoryRiseMaxMb);
+        JudgeRise("its own memory (MB)", _memoryMb, MemoryRiseMaxMb);
         JudgeRise("handles", _handles, HandlesRiseMax);
         JudgeRise("threads", _threads, ThreadsRiseMax);
         return string.Join('\n', _lines.Select(line => line.ToString()).Append($"{Figures()}, seed {seed}"));
@@ -107,7 +113,8 @@ public sealed class Soak(TimeSpan time, int seed, TextWriter log)
 
     private void Sample(int processId)
     {
-        _memoryMb.Add(_clock.Elapsed, ProcessFigures.PssMb(processId));
+        _pssMb.Add(_clock.Elapsed, ProcessFigures.PssMb(processId));
+        _memoryMb.Add(_clock.Elapsed, ProcessFigures.OwnMemoryMb(processId));
         _handles.Add(_clock.Elapsed, ProcessFigures.Handles(processId));
         _threads.Add(_clock.Elapsed, ProcessFigures.Threads(processId));
     }
@@ -140,7 +147,7 @@ public sealed class Soak(TimeSpan time, int seed, TextWriter log)
             $"{trend.Last.ToString(format, CultureInfo.InvariantCulture)} ({trend.Lowest:0}–{trend.Highest:0}, rise {trend.RiseAfter(WarmUp):+0.0;-0.0;0})");
         return string.Create(CultureInfo.InvariantCulture,
             $"{_clock.Elapsed.TotalMinutes,5:0.0} min: {_lines.Sum(line => line.Ledger.FramesRead):N0} read, {_lines.Sum(line => line.Flaps)} flaps, "
-            + $"PSS {Of(_memoryMb, "0.0")} MB, handles {Of(_handles, "0")}, threads {Of(_threads, "0")}");
+            + $"PSS {_pssMb.Last:0.0} ({_pssMb.Lowest:0}–{_pssMb.Highest:0}) MB, own memory {Of(_memoryMb, "0.0")} MB, handles {Of(_handles, "0")}, threads {Of(_threads, "0")}");
     }
 
     /// <summary>One channel with its sender, its flapping receiver and its ledger.</summary>
