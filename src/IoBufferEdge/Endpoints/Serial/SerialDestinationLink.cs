@@ -13,7 +13,6 @@ namespace IoBufferEdge.Endpoints.Serial;
 internal sealed class SerialDestinationLink : IDestinationLink
 {
     private const int GatherBytes = 4096;
-    private const int ReadBytes = 256;
 
     private readonly SerialLine _line;
     private readonly DestinationConfig _config;
@@ -21,8 +20,7 @@ internal sealed class SerialDestinationLink : IDestinationLink
     private readonly MessagePacer? _pacer;
     private readonly EventCounter _naks;
     private readonly EventCounter _answerTimeouts;
-    private readonly TimeProvider _time;
-    private readonly AckReader? _answers;
+    private readonly DeviceAnswer? _answer;
     private readonly TimeSpan _quiet;
     private readonly bool _gathers;
     private readonly int _opening;
@@ -38,21 +36,21 @@ internal sealed class SerialDestinationLink : IDestinationLink
         SerialLine line, DestinationConfig config, FrameEncoder? encoder, MessagePacer? pacer, EventCounter naks,
         EventCounter answerTimeouts, TimeProvider time)
     {
-        (_line, _config, _encoder, _pacer, _naks, _answerTimeouts, _time) = (line, config, encoder, pacer, naks, answerTimeouts, time);
-        _answers = AckReader.Create(config.EffectiveConfirm);
+        (_line, _config, _encoder, _pacer, _naks, _answerTimeouts) = (line, config, encoder, pacer, naks, answerTimeouts);
         var framing = config.EffectiveFraming;
         var endsWithSilence = framing.Type == FramingType.IdleGap;
         _quiet = endsWithSilence ? line.Settings.IdleGap(framing.GapMs) + line.Settings.DeliverySlack : TimeSpan.Zero;
-        _gathers = !endsWithSilence && _answers is null;
+        _gathers = !endsWithSilence && config.EffectiveConfirm.Type != ConfirmType.Bytes;
         _opening = line.Openings;
         _changed = new AsyncSignal(time);
         _answered = new AsyncSignal(time);
+        if (config.EffectiveConfirm.Type == ConfirmType.Bytes) _answer = new DeviceAnswer(config.EffectiveConfirm, line, _answered, time);
         line.Listen(_changed);
         line.Listen(_answered);
     }
 
     /// <summary>A device that answers may refuse: then one message waits for its answer at a time.</summary>
-    public int MaxInFlightMessages => _answers is null ? int.MaxValue : 1;
+    public int MaxInFlightMessages => _answer is null ? int.MaxValue : 1;
 
     public async ValueTask SendAsync(DeliveryRun run, CancellationToken cancel)
     {
@@ -101,10 +99,10 @@ internal sealed class SerialDestinationLink : IDestinationLink
     {
         using var turn = await _line.TakeTurnAsync(this, _quiet, cancel);
         if (_line.Openings != _opening) throw new IOException($"{_line.Settings.Port} has gone and come back.");
-        if (_answers is not null) DiscardStale(turn);
+        _answer?.HandBackEarlier(turn);
         await turn.SendAsync(Framed(part), cancel);
-        if (_answers is null) _sink!.Confirmed(part.LastSequence);
-        else await AwaitAnswerAsync(turn, _answers, part, cancel);
+        if (_answer is null) _sink!.Confirmed(part.LastSequence);
+        else await AwaitAnswerAsync(turn, _answer, part.LastSequence, cancel);
     }
 
     private ReadOnlyMemory<byte> Framed(DeliveryRun part)
@@ -117,51 +115,21 @@ internal sealed class SerialDestinationLink : IDestinationLink
         return _bytes.AsMemory(0, length);
     }
 
-    /// <summary>An answer that comes before its message is none.</summary>
-    private static void DiscardStale(SerialTurn turn)
-    {
-        Span<byte> stale = stackalloc byte[ReadBytes];
-        while (!turn.TryRead(stale).IsNone)
-        {
-        }
-    }
-
     /// <exception cref="IOException">The answer did not come: the link ends, so that it does not count for the next message.</exception>
-    private async ValueTask AwaitAnswerAsync(SerialTurn turn, AckReader answers, DeliveryRun message, CancellationToken cancel)
+    private async ValueTask AwaitAnswerAsync(SerialTurn turn, DeviceAnswer answer, long sequence, CancellationToken cancel)
     {
-        await using var stopped = cancel.UnsafeRegister(static signal => ((AsyncSignal)signal!).Set(), _answered);
-        var timeout = TimeSpan.FromMilliseconds(_config.EffectiveConfirm.TimeoutMs);
-        var read = new byte[1];
-        while (true)
+        switch (await answer.WaitAsync(turn, cancel))
         {
-            cancel.ThrowIfCancellationRequested();
-            var arrival = turn.TryRead(read);
-            if (arrival.IsNone)
-            {
-                var left = timeout - _time.GetElapsedTime(turn.SentAt);
-                if (!_line.IsOpen) throw new IOException($"{_line.Settings.Port} has gone.");
-                if (left > TimeSpan.Zero)
-                {
-                    await _answered.WaitAsync(left);
-                    continue;
-                }
-
+            case AckVerdict.Accepted:
+                _sink!.Confirmed(sequence);
+                return;
+            case AckVerdict.Refused:
+                _naks.Add();
+                _sink!.Rejected(sequence, permanent: true, $"The device on {_line.Settings.Port} answered a nak.");
+                return;
+            default:
                 _answerTimeouts.Add();
-                throw new IOException($"The device on {_line.Settings.Port} did not answer within {timeout.TotalMilliseconds} ms.");
-            }
-
-            if (arrival.Count == 0) continue;
-            ReadOnlySpan<byte> bytes = read;
-            switch (answers.Next(ref bytes, message.Message(0).Span))
-            {
-                case AckVerdict.Accepted:
-                    _sink!.Confirmed(message.LastSequence);
-                    return;
-                case AckVerdict.Refused:
-                    _naks.Add();
-                    _sink!.Rejected(message.LastSequence, permanent: true, $"The device on {_line.Settings.Port} answered {answers.LastAnswer}.");
-                    return;
-            }
+                throw new IOException($"The device on {_line.Settings.Port} did not answer within {_config.EffectiveConfirm.TimeoutMs} ms.");
         }
     }
 

@@ -7,8 +7,9 @@ namespace IoBufferEdge.Endpoints.Serial;
 /// <para>Hot-plug: when the device goes, the path is looked at four times a second until it is back; nothing runs while the port
 /// stands.</para>
 /// <para>Turns: who sends holds a turn (<see cref="TakeTurnAsync"/>), and until it is over what arrives is for the turn's holder. At any
-/// other time it is for the source; without one it is thrown away. A turn begins only when the source has taken what arrived before, so
-/// no byte changes hands. Limit: a source that has no room for a second makes a turn fail, to be tried again.</para>
+/// other time it is for the source; without one it is thrown away. A turn begins only when the source has taken what arrived before, and
+/// a holder hands back what was not meant for it: no byte changes hands. Limit: a source that has no room for a second makes a turn
+/// fail, to be tried again.</para>
 /// </summary>
 public sealed class SerialLine
 {
@@ -25,6 +26,7 @@ public sealed class SerialLine
     private readonly CancellationTokenSource _closing = new();
     private readonly List<AsyncSignal> _listeners = [];
     private readonly AsyncSignal _ended;
+    private readonly ArrivalQueue _handedBack = new();
     private readonly byte[] _thrownAway = new byte[256];
     private bool _isKept;
 
@@ -210,12 +212,20 @@ public sealed class SerialLine
         SerialArrival arrival;
         lock (_lock)
         {
-            if (_port is null || !ReferenceEquals(user, _holder ?? _source)) return default;
-            arrival = _port.TryRead(bytes);
+            if (!ReferenceEquals(user, _holder ?? _source)) return default;
+            arrival = ReferenceEquals(user, _source) ? _handedBack.Take(bytes) : default;
+            if (arrival.IsNone && _port is not null) arrival = _port.TryRead(bytes);
             if (!arrival.IsNone) _activeAt = arrival.At;
         }
 
         return arrival;
+    }
+
+    /// <summary>What a holder has read and was not meant for it goes to the source, where there is one.</summary>
+    internal void HandBack(byte value, in SerialArrival arrival)
+    {
+        lock (_lock)
+            if (_source is not null) _handedBack.Add(new ReadOnlySpan<byte>(in value)[..arrival.Count], arrival.At, arrival.Kind, arrival.Together);
     }
 
     /// <summary>Waits for the line and for a silence of <paramref name="quiet"/> on it; until the turn is disposed it is the holder's.</summary>
@@ -251,7 +261,7 @@ public sealed class SerialLine
                 return false;
             }
 
-            if (_source is not null && !ReferenceEquals(holder, _source) && !_port.IsDrained)
+            if (_source is not null && !ReferenceEquals(holder, _source) && (!_port.IsDrained || !_handedBack.IsEmpty))
             {
                 if (waited > SourceLimit) throw new IOException($"The source on {Settings.Port} has no room for what has arrived.");
                 return false;

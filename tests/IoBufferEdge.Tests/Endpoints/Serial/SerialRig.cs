@@ -13,10 +13,11 @@ internal sealed class SerialRig
 {
     private readonly EndpointContext _context;
 
-    public SerialRig()
+    /// <param name="tap">Sees every arrival as the source does.</param>
+    public SerialRig(Action<SerialArrival>? tap = null)
     {
         var time = TimeProvider.System;
-        var lines = new SerialLines(new LinuxSerialPorts(time), time, NullLogger.Instance);
+        var lines = new SerialLines(new TappedPorts(new LinuxSerialPorts(time), tap), time, NullLogger.Instance);
         _context = new EndpointContext(
             new SocketNetwork(time, NullLogger.Instance), new MemoryBudget(12 << 20), time, new Random(1), NullLogger.Instance, lines);
     }
@@ -110,5 +111,38 @@ internal sealed class RunningLink : IAsyncDisposable
         await Watching.WaitAsync(TimeSpan.FromSeconds(20));
         await Link.DisposeAsync();
         _end.Dispose();
+    }
+}
+
+/// <summary>Real ports, with a listener on what is read from them.</summary>
+internal sealed class TappedPorts(ISerialPorts ports, Action<SerialArrival>? tap) : ISerialPorts
+{
+    public ISerialPort? Open(SerialSettings settings, Action changed) =>
+        ports.Open(settings, changed) is { } port ? tap is null ? port : new TappedPort(port, tap) : null;
+
+    private sealed class TappedPort(ISerialPort port, Action<SerialArrival> tap) : ISerialPort
+    {
+        public bool IsDrained => port.IsDrained;
+
+        public SerialOutput Output => port.Output;
+
+        public SerialErrors Errors => port.Errors;
+
+        public string Summary => port.Summary;
+
+        public string? End => port.End;
+
+        public SerialArrival TryRead(Span<byte> bytes)
+        {
+            var arrival = port.TryRead(bytes);
+            if (!arrival.IsNone) tap(arrival);
+            return arrival;
+        }
+
+        public int Write(ReadOnlySpan<byte> bytes) => port.Write(bytes);
+
+        public void DiscardOutput() => port.DiscardOutput();
+
+        public void Dispose() => port.Dispose();
     }
 }

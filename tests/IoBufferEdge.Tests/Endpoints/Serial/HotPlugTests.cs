@@ -1,0 +1,140 @@
+using System.Text;
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Endpoints;
+using IoBufferEdge.Tests.Endpoints.Tcp;
+
+namespace IoBufferEdge.Tests.Endpoints.Serial;
+
+/// <summary>Adapters that are pulled out and plugged in again, as often as somebody stumbles over the cable.</summary>
+public sealed class HotPlugTests : IDisposable
+{
+    private static readonly FramingConfig Lines = new() { Type = FramingType.Line };
+    private readonly SerialRig _rig = new();
+    private readonly PluggedDevice _device = new();
+
+    public void Dispose() => _device.Dispose();
+
+    [Fact]
+    public async Task A_source_goes_on_within_a_second_of_its_devices_return()
+    {
+        await using var run = await _rig.StartAsync(SerialRig.Source(_device.Path) with { Framing = Lines });
+        await _device.Pty.WriteAsync("before\nhalf");
+        await run.CountAsync(1);
+        await Wait.UntilAsync(() => run.Source.Status.State == EndpointState.Connected);
+        _device.Unplug();
+        await run.CountAsync(2);
+        await Wait.UntilAsync(() => run.Source.Status.State == EndpointState.Waiting);
+        Assert.Contains("is not there", run.Source.Status.Detail, StringComparison.Ordinal);
+
+        await Task.Delay(300);
+        _device.Plug();
+        var began = TimeProvider.System.GetTimestamp();
+        await Wait.UntilAsync(() => run.Source.Status.State == EndpointState.Connected);
+        Assert.True(TimeProvider.System.GetElapsedTime(began) < TimeSpan.FromSeconds(1), "it took longer than a second");
+        await _device.Pty.WriteAsync("after\n");
+        await run.CountAsync(3);
+        Assert.Equal(
+            [("before\n", MessageFlags.None), ("half", MessageFlags.Partial), ("after\n", MessageFlags.None)],
+            run.Sink.Messages.Select(m => (m.Text, m.Flags)));
+    }
+
+    [Fact]
+    public async Task A_device_that_is_not_there_yet_is_waited_for()
+    {
+        _device.Unplug();
+        await using var run = await _rig.StartAsync(SerialRig.Source(_device.Path) with { Framing = Lines });
+        await using var destination = await _rig.OpenAsync(SerialRig.Destination(_device.Path));
+        var connecting = destination.ConnectAsync(default);
+        await Task.Delay(100);
+        Assert.False(connecting.IsCompleted);
+        _device.Plug();
+        await using var link = await connecting.AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+        await _device.Pty.WriteAsync("now\n");
+        await run.CountAsync(1);
+    }
+
+    [Fact]
+    public async Task What_had_not_left_when_the_device_went_is_not_confirmed()
+    {
+        await using var destination = await _rig.OpenAsync(SerialRig.Destination(_device.Path) with { BaudRate = 1200, Framing = Lines });
+        await using (var link = await RunningLink.StartAsync(destination))
+        {
+            // 120 characters a second: one message a second.
+            var sending = link.Link.SendAsync(Messages.Run(1, Message(1), Message(2)), default).AsTask();
+            await _device.Pty.ReadAsync(120);
+            _device.Unplug();
+            var end = await link.Watching.WaitAsync(TimeSpan.FromSeconds(20));
+            Assert.Equal($"{_device.Path} has gone.", end.Reason);
+            await Assert.ThrowsAnyAsync<Exception>(() => sending.WaitAsync(TimeSpan.FromSeconds(20)));
+            Assert.Equal(0, link.Sink.ConfirmedUpTo);
+        }
+
+        var sign = destination.WaitForPeerSignAsync(default);
+        Assert.False(sign.IsCompleted);
+        _device.Plug();
+        await sign.AsTask().WaitAsync(TimeSpan.FromSeconds(20));
+        await using var next = await RunningLink.StartAsync(destination);
+        await next.Link.SendAsync(Messages.Run(1, Message(1)), default);
+        Assert.Equal(1, next.Sink.ConfirmedUpTo);
+        Assert.Equal(Message(1), (await _device.Pty.ReadAsync(120))[..119]);
+    }
+
+    [Fact]
+    public async Task A_hundred_unplugs_leave_no_thread_and_no_handle()
+    {
+        const int Unplugs = 100;
+        await using var run = await _rig.StartAsync(SerialRig.Source(_device.Path) with { Framing = Lines });
+        await using var destination = await _rig.OpenAsync(SerialRig.Destination(_device.Path) with { Framing = Lines });
+        var (handles, threads) = (0, 0);
+        for (var round = 0; round < Unplugs; round++)
+        {
+            await using (var link = await RunningLink.StartAsync(destination))
+            {
+                await _device.Pty.WriteAsync($"in {round}\n");
+                await run.CountAsync(round + 1);
+                await link.Link.SendAsync(Messages.Run(round + 1, Encoding.ASCII.GetBytes($"out {round:D3}")), default);
+                await _device.Pty.ReadAsync(8);
+                if (round == 3) (handles, threads) = (OpenHandles(), SerialThreads());
+                if (round == Unplugs - 1) break;
+                _device.Unplug();
+                await link.Watching.WaitAsync(TimeSpan.FromSeconds(20));
+            }
+
+            _device.Plug();
+        }
+
+        Assert.Equal(Enumerable.Range(0, Unplugs).Select(i => $"in {i}\n"), run.Texts);
+        await Wait.UntilAsync(() => SerialThreads() <= threads && OpenHandles() <= handles + 2);
+        Assert.Equal(Unplugs, run.Counter("openings"));
+    }
+
+    private static byte[] Message(int number) => Messages.Payload(number, 119);
+
+    /// <summary>Terminals and wake-up events of this process: other tests open sockets and files meanwhile.</summary>
+    private int OpenHandles() => new DirectoryInfo("/proc/self/fd").GetFileSystemInfos().Count(fd =>
+        fd.LinkTarget is { } target && (target == _device.Pty.Path || target.EndsWith("(deleted)", StringComparison.Ordinal)));
+
+    private int SerialThreads() => Directory.GetDirectories("/proc/self/task").Count(task => NameOf(task) == "serial usb-adap");
+
+    private static string NameOf(string task)
+    {
+        try
+        {
+            return File.ReadAllText(Path.Combine(task, "comm")).TrimEnd();
+        }
+        catch (IOException)
+        {
+            return "";
+        }
+    }
+}
+
+/// <summary>Waiting for what comes by itself.</summary>
+internal static class Wait
+{
+    public static async Task UntilAsync(Func<bool> condition, int limitSeconds = 20)
+    {
+        for (var late = DateTime.UtcNow.AddSeconds(limitSeconds); !condition(); await Task.Delay(2))
+            if (DateTime.UtcNow > late) throw new TimeoutException("It has not come in time.");
+    }
+}

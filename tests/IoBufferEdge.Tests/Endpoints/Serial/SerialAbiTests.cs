@@ -1,0 +1,116 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using IoBufferEdge.Interop.Linux;
+
+namespace IoBufferEdge.Tests.Endpoints.Serial;
+
+/// <summary>
+/// What the serial calls take from the kernel's headers, compared with those headers by a C table, compiled for x64 and for arm64.
+/// </summary>
+public sealed class SerialAbiTests
+{
+    private static readonly List<(string C, long Value)> Table =
+    [
+        ("sizeof(struct termios2)", Unsafe.SizeOf<Termios2>()),
+        ("offsetof(struct termios2, c_cflag)", Offset<Termios2>(nameof(Termios2.Control))),
+        ("offsetof(struct termios2, c_line)", Offset<Termios2>(nameof(Termios2.Discipline))),
+        ("offsetof(struct termios2, c_cc)", Offset<Termios2>(nameof(Termios2.Characters))),
+        ("offsetof(struct termios2, c_ispeed)", Offset<Termios2>(nameof(Termios2.InputSpeed))),
+        ("offsetof(struct termios2, c_ospeed)", Offset<Termios2>(nameof(Termios2.OutputSpeed))),
+        ("sizeof(struct serial_icounter_struct)", Unsafe.SizeOf<SerialCounters>()),
+        ("offsetof(struct serial_icounter_struct, frame)", Offset<SerialCounters>(nameof(SerialCounters.FrameErrors))),
+        ("offsetof(struct serial_icounter_struct, overrun)", Offset<SerialCounters>(nameof(SerialCounters.Overruns))),
+        ("offsetof(struct serial_icounter_struct, parity)", Offset<SerialCounters>(nameof(SerialCounters.ParityErrors))),
+        ("offsetof(struct serial_icounter_struct, brk)", Offset<SerialCounters>(nameof(SerialCounters.Breaks))),
+        ("offsetof(struct serial_icounter_struct, buf_overrun)", Offset<SerialCounters>(nameof(SerialCounters.BufferOverruns))),
+        ("sizeof(struct serial_rs485)", Unsafe.SizeOf<SerialRs485>()),
+        ("offsetof(struct serial_rs485, delay_rts_before_send)", Offset<SerialRs485>(nameof(SerialRs485.DelayBeforeSendMs))),
+        ("offsetof(struct serial_rs485, delay_rts_after_send)", Offset<SerialRs485>(nameof(SerialRs485.DelayAfterSendMs))),
+        ("sizeof(struct serial_struct)", Unsafe.SizeOf<SerialInfo>()),
+        ("offsetof(struct serial_struct, flags)", Offset<SerialInfo>(nameof(SerialInfo.Flags))),
+        ("sizeof(struct pollfd)", Unsafe.SizeOf<PollDescriptor>()),
+        ("offsetof(struct pollfd, revents)", Offset<PollDescriptor>(nameof(PollDescriptor.Happened))),
+        ("TCGETS2", SerialCalls.GetTermios2Request), ("TCSETS2", SerialCalls.SetTermios2Request), ("TCFLSH", SerialCalls.FlushRequest),
+        ("TIOCEXCL", SerialCalls.ExclusiveRequest), ("TIOCOUTQ", SerialCalls.OutputQueueRequest), ("TIOCMGET", SerialCalls.GetModemRequest),
+        ("TIOCMBIS", SerialCalls.SetModemBitsRequest), ("TIOCMBIC", SerialCalls.ClearModemBitsRequest),
+        ("TIOCGSERIAL", SerialCalls.GetSerialRequest), ("TIOCSSERIAL", SerialCalls.SetSerialRequest),
+        ("TIOCGRS485", SerialCalls.GetRs485Request), ("TIOCSRS485", SerialCalls.SetRs485Request),
+        ("TIOCSERGETLSR", SerialCalls.LineStatusRequest), ("TIOCGICOUNT", SerialCalls.CountersRequest),
+        ("TCIFLUSH", SerialCalls.FlushInput), ("TCOFLUSH", SerialCalls.FlushOutput), ("TIOCSER_TEMT", SerialCalls.TransmitterEmpty),
+        ("ASYNC_LOW_LATENCY", SerialCalls.LowLatencyFlag),
+        ("O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC", SerialCalls.OpenFlags),
+        ("LOCK_EX | LOCK_NB", SerialCalls.LockExclusive | SerialCalls.LockNonBlocking),
+        ("EFD_CLOEXEC | EFD_NONBLOCK", SerialCalls.CloseOnExec | SerialCalls.NonBlocking),
+        ("POLLIN", SerialCalls.ReadReady), ("POLLERR", SerialCalls.Error), ("POLLHUP", SerialCalls.HangUp),
+        ("-EPERM", SerialCalls.NotPermitted), ("-ENOENT", SerialCalls.NoEntry), ("-EINTR", SerialCalls.Interrupted),
+        ("-EIO", SerialCalls.InputOutput), ("-ENXIO", SerialCalls.NoDeviceOrAddress), ("-EAGAIN", SerialCalls.TryAgain),
+        ("-EACCES", SerialCalls.AccessDenied), ("-EBUSY", SerialCalls.Busy), ("-ENODEV", SerialCalls.NoDevice),
+        ("-ENOTTY", SerialCalls.NotATerminal),
+        ("PARMRK", (long)InputModes.MarkErrors), ("INPCK", (long)InputModes.CheckParity), ("IXON", (long)InputModes.ObeyXoff),
+        ("IXOFF", (long)InputModes.SendXoff),
+        ("CS5", (long)ControlModes.None), ("CS6", (long)ControlModes.Bits6), ("CS7", (long)ControlModes.Bits7),
+        ("CS8", (long)ControlModes.Bits8), ("CSIZE", (long)ControlModes.Bits8), ("CSTOPB", (long)ControlModes.TwoStopBits),
+        ("CREAD", (long)ControlModes.Receive), ("PARENB", (long)ControlModes.Parity), ("PARODD", (long)ControlModes.OddParity),
+        ("CLOCAL", (long)ControlModes.Local), ("BOTHER", (long)ControlModes.SpeedAsNumber), ("CMSPAR", (long)ControlModes.StickParity),
+        ("CRTSCTS", (long)ControlModes.RtsCts),
+        ("VTIME", ControlCharacters.Time), ("VMIN", ControlCharacters.Min), ("VSTART", ControlCharacters.Start),
+        ("VSTOP", ControlCharacters.Stop),
+        ("TIOCM_DTR", (long)ModemLines.Dtr), ("TIOCM_RTS", (long)ModemLines.Rts), ("TIOCM_CTS", (long)ModemLines.Cts),
+        ("TIOCM_CAR", (long)ModemLines.CarrierDetect), ("TIOCM_DSR", (long)ModemLines.Dsr),
+        ("SER_RS485_ENABLED", (long)Rs485Flags.Enabled), ("SER_RS485_RTS_ON_SEND", (long)Rs485Flags.RtsOnSend),
+        ("SER_RS485_RTS_AFTER_SEND", (long)Rs485Flags.RtsAfterSend), ("SER_RS485_RX_DURING_TX", (long)Rs485Flags.ReceiveDuringSend),
+        ("SCHED_FIFO", LinuxThreads.RealTimePolicy), ("sizeof(struct sched_param)", sizeof(int)),
+    ];
+
+    [Theory]
+    [InlineData("gcc", "", Architecture.X64)]
+    [InlineData("aarch64-linux-gnu-gcc", "qemu-aarch64-static", Architecture.Arm64)]
+    public async Task Numbers_and_layouts_are_those_of_the_kernels_headers(string compiler, string emulator, Architecture target)
+    {
+        var native = RuntimeInformation.ProcessArchitecture == target;
+        if (native) (compiler, emulator) = ("gcc", "");
+        Assert.SkipUnless(Tools.IsInstalled(compiler), $"{compiler} is not installed; scripts/test.sh installs it.");
+        Assert.SkipUnless(native || (emulator.Length > 0 && Tools.IsInstalled(emulator)), $"nothing here runs {target} programs.");
+        var folder = Directory.CreateTempSubdirectory("iobuffer-abi-").FullName;
+        try
+        {
+            var (source, program) = (Path.Combine(folder, "table.c"), Path.Combine(folder, "table"));
+            await File.WriteAllTextAsync(source, Program());
+            await Tools.RunAsync(compiler, "-static", "-Wall", "-Werror", "-o", program, source);
+            var printed = native ? await Tools.RunAsync(program) : await Tools.RunAsync(emulator, program);
+            var values = printed.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                .Select(line => long.Parse(line, CultureInfo.InvariantCulture)).ToList();
+            Assert.Equal(Table.Select(row => $"{row.C} = {row.Value}"), Table.Zip(values, (row, value) => $"{row.C} = {value}"));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static string Program() => $$"""
+        #define _GNU_SOURCE
+        #include <errno.h>
+        #include <fcntl.h>
+        #include <poll.h>
+        #include <sched.h>
+        #include <stddef.h>
+        #include <stdio.h>
+        #include <sys/eventfd.h>
+        #include <sys/file.h>
+        #include <asm/termbits.h>
+        #include <asm/ioctls.h>
+        #include <linux/serial.h>
+        #include <linux/tty_flags.h>
+        #define TIOCM_DTR 0x002
+        #define TIOCM_RTS 0x004
+        #include <asm/termios.h>
+        int main(void) {
+        {{string.Concat(Table.Select(row => $"  printf(\"%lld\\n\", (long long)({row.C}));\n"))}}
+          return 0;
+        }
+        """;
+
+    private static long Offset<T>(string field) => Marshal.OffsetOf<T>(field);
+}
