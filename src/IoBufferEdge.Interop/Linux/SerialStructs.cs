@@ -60,6 +60,9 @@ public enum ControlModes : uint
     Parity = 0x100,
     OddParity = 0x200,
 
+    /// <summary>HUPCL: the last close, also that of a process that was killed, lets DTR and RTS go.</summary>
+    HangUpOnClose = 0x400,
+
     /// <summary>CLOCAL: the carrier does not matter.</summary>
     Local = 0x800,
 

@@ -44,10 +44,7 @@ internal static class SerialValidator
         switch (rs485.Mode)
         {
             case Rs485Mode.Gpio:
-                problems.Error($"{at}.rs485.mode", "gpio is not available in this version: use kernel, or none for an adapter that switches by itself");
-                return;
-            case Rs485Mode.Rts:
-                problems.Error($"{at}.rs485.mode", "rts is not available in this version: use kernel, or none for an adapter that switches by itself");
+                problems.Error($"{at}.rs485.mode", "gpio is not available in this version: use kernel or rts, or none for an adapter that switches by itself");
                 return;
             case Rs485Mode.Kernel when rs485.PreDelayUs % 1000 != 0:
                 problems.Error($"{at}.rs485.pre_delay_us", $"must be whole milliseconds in mode kernel, but is {rs485.PreDelayUs}");
@@ -57,10 +54,11 @@ internal static class SerialValidator
                 break;
         }
 
-        if (rs485.GuardBits > 0) problems.Warn($"{at}.rs485.guard_bits", $"has no effect in mode {EndpointValidator.Word(rs485.Mode)}");
+        if (rs485.GuardBits > 0 && rs485.Mode != Rs485Mode.Rts)
+            problems.Warn($"{at}.rs485.guard_bits", $"has no effect in mode {EndpointValidator.Word(rs485.Mode)}");
         if (rs485.De is not null || rs485.Re is not null)
             problems.Error($"{at}.rs485", $"names de or re, which mode {EndpointValidator.Word(rs485.Mode)} does not use: leave them out");
-        if (rs485.Mode == Rs485Mode.Kernel && endpoint.FlowControl == "RTS/CTS")
+        if (rs485.Mode is Rs485Mode.Kernel or Rs485Mode.Rts && endpoint.FlowControl == "RTS/CTS")
             problems.Error($"{at}.flow_control", "RTS/CTS needs the line that switches the RS485 transmitter: use None");
     }
 

@@ -28,6 +28,9 @@ public interface ISerialPort : IDisposable
     /// <summary>Takes back what has not been sent yet.</summary>
     void DiscardOutput();
 
+    /// <summary>Where an RS485 driver is switched from here: sends whole frames with the driver on. Else null.</summary>
+    IDrivenSender? Driven { get; }
+
     /// <summary>Line errors since it was opened.</summary>
     SerialErrors Errors { get; }
 
@@ -36,6 +39,17 @@ public interface ISerialPort : IDisposable
 
     /// <summary>Why the port has ended; null while it stands.</summary>
     string? End { get; }
+}
+
+/// <summary>Sends through an RS485 driver that it switches.</summary>
+public interface IDrivenSender
+{
+    /// <summary>Completes when the last bit has left and the driver is off again.</summary>
+    /// <exception cref="IOException">The transmitter is stuck, or the port has gone.</exception>
+    ValueTask SendAsync(ReadOnlyMemory<byte> frame, CancellationToken cancel);
+
+    /// <summary>How late the driver was switched off: counts and microseconds.</summary>
+    IEnumerable<KeyValuePair<string, long>> Lateness { get; }
 }
 
 /// <param name="Count">Bytes read; 0: nothing has arrived (or a break alone).</param>

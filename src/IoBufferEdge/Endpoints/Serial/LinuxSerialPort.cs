@@ -1,3 +1,4 @@
+using IoBufferEdge.Configuration;
 using IoBufferEdge.Interop.Linux;
 using Microsoft.Win32.SafeHandles;
 
@@ -22,6 +23,7 @@ internal sealed class LinuxSerialPort : ISerialPort
     private readonly MarkedBytes _marked;
     private readonly SerialCounters _before;
     private readonly bool _driverCounts;
+    private readonly DrivenSender? _driven;
     private readonly Thread _reader;
     private volatile bool _closing;
     private volatile bool _full;
@@ -33,15 +35,21 @@ internal sealed class LinuxSerialPort : ISerialPort
         (_handle, _facts, _time, _changed) = (handle, facts, time, changed);
         _marked = new MarkedBytes(_arrivals);
         _driverCounts = SerialCalls.GetCounters(handle, out _before) == 0;
+        if (facts.Direction == Rs485Mode.Rts)
+            _driven = new DrivenSender(facts.Settings, isCancelled => new LinuxDrivenWire(handle, facts.Settings.Port, isCancelled, time));
         _reader = new Thread(ReadToTheEnd) { IsBackground = true, Name = "serial " + Path.GetFileName(facts.Settings.Port) };
         _reader.Start();
     }
 
-    public string Summary => _facts + (_isRealTime ? "" : ", arrival times from an ordinary thread");
+    public string Summary => _facts
+        + (_isRealTime ? "" : ", arrival times from an ordinary thread")
+        + (_driven is null or { IsRealTime: true } ? "" : ", RS485 switched from an ordinary thread");
 
     public string? End => _end;
 
     public bool IsDrained => _arrivals.IsEmpty;
+
+    public IDrivenSender? Driven => _driven;
 
     public SerialOutput Output
     {
@@ -88,6 +96,7 @@ internal sealed class LinuxSerialPort : ISerialPort
         _closing = true;
         SerialCalls.Wake(_wake);
         _reader.Join();
+        _driven?.Dispose();
         SerialCalls.DiscardOutput(_handle);
         _handle.Dispose();
         _wake.Dispose();

@@ -27,6 +27,13 @@ public sealed class LinuxSerialPorts(TimeProvider time) : ISerialPorts
             if (!Configure(handle, settings)) return Gone(handle);
             var lowLatency = SerialCalls.SetLowLatency(handle, settings.LowLatency) == 1;
             var tellsLastBit = SerialCalls.IsTransmitterEmpty(handle) >= 0;
+            if (direction == Rs485Mode.Rts && !tellsLastBit)
+            {
+                throw new EndpointException(
+                    $"The driver of {settings.Port} can't tell when the last bit has left (TIOCSERGETLSR): rs485 mode rts would cut frames. "
+                    + "Use mode kernel, or none for an adapter that switches by itself.");
+            }
+
             return new LinuxSerialPort(handle, new SerialFacts(settings, direction, lowLatency, tellsLastBit), time, changed);
         }
         catch
@@ -69,6 +76,7 @@ public sealed class LinuxSerialPorts(TimeProvider time) : ISerialPorts
 
     private static ControlModes Control(SerialSettings settings) =>
         ControlModes.Receive | ControlModes.Local | ControlModes.SpeedAsNumber
+        | (settings.Rs485.Mode == Rs485Mode.Rts ? ControlModes.HangUpOnClose : ControlModes.None)
         | settings.DataBits switch { 5 => ControlModes.None, 6 => ControlModes.Bits6, 7 => ControlModes.Bits7, _ => ControlModes.Bits8 }
         | (settings.StopBits > 1 ? ControlModes.TwoStopBits : ControlModes.None)
         | settings.Parity switch

@@ -91,6 +91,15 @@ public sealed class SerialLine
         }
     }
 
+    /// <summary>Figures of an RS485 driver that is switched from here.</summary>
+    public IEnumerable<KeyValuePair<string, long>> DriverLateness
+    {
+        get
+        {
+            lock (_lock) return _port is { End: null, Driven: { } driven } ? [.. driven.Lateness] : [];
+        }
+    }
+
     /// <summary>The first user opens it; a later one only learns how it stands.</summary>
     /// <exception cref="EndpointException">The device is there and cannot be used.</exception>
     internal void Open()

@@ -140,6 +140,6 @@ internal sealed class SerialSourceCounters
             new("openings", line.Openings), new("parity_errors", errors.Parity), new("frame_errors", errors.Frame),
             new("breaks", errors.Break), new("overruns", errors.Overrun), new("buffer_overruns", errors.BufferOverrun),
         ];
-        return all.Where(counter => counter.Value >= 0);
+        return all.Where(counter => counter.Value >= 0).Concat(line.DriverLateness);
     }
 }

@@ -26,8 +26,16 @@ internal sealed class SerialTurn(SerialLine line, object holder) : IDisposable
         var wireTime = line.Settings.WireTime(bytes.Length);
         try
         {
-            await WriteAsync(port, bytes, began, wireTime, cancel);
-            await LastBitOutAsync(port, began, wireTime, cancel);
+            if (port.Driven is { } driven)
+            {
+                await driven.SendAsync(bytes, cancel);
+            }
+            else
+            {
+                await WriteAsync(port, bytes, began, wireTime, cancel);
+                await LastBitOutAsync(port, began, wireTime, cancel);
+            }
+
             SentAt = line.Time.GetTimestamp();
         }
         catch (ObjectDisposedException e)

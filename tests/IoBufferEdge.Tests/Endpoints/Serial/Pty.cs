@@ -27,6 +27,9 @@ internal sealed partial class Pty : IDisposable
 
     public SafeFileHandle Master => _master;
 
+    /// <summary>What whoever has opened the other end has set.</summary>
+    public uint BaudRate => SerialCalls.GetTermios(_master, out var termios) == 0 ? termios.OutputSpeed : 0;
+
     /// <summary>Writes; waits where the line is full.</summary>
     public async Task WriteAsync(ReadOnlyMemory<byte> bytes)
     {

@@ -52,7 +52,8 @@ public sealed class SerialAbiTests
         ("CS5", (long)ControlModes.None), ("CS6", (long)ControlModes.Bits6), ("CS7", (long)ControlModes.Bits7),
         ("CS8", (long)ControlModes.Bits8), ("CSIZE", (long)ControlModes.Bits8), ("CSTOPB", (long)ControlModes.TwoStopBits),
         ("CREAD", (long)ControlModes.Receive), ("PARENB", (long)ControlModes.Parity), ("PARODD", (long)ControlModes.OddParity),
-        ("CLOCAL", (long)ControlModes.Local), ("BOTHER", (long)ControlModes.SpeedAsNumber), ("CMSPAR", (long)ControlModes.StickParity),
+        ("HUPCL", (long)ControlModes.HangUpOnClose), ("CLOCAL", (long)ControlModes.Local), ("BOTHER", (long)ControlModes.SpeedAsNumber),
+        ("CMSPAR", (long)ControlModes.StickParity),
         ("CRTSCTS", (long)ControlModes.RtsCts),
         ("VTIME", ControlCharacters.Time), ("VMIN", ControlCharacters.Min), ("VSTART", ControlCharacters.Start),
         ("VSTOP", ControlCharacters.Stop),
@@ -61,6 +62,8 @@ public sealed class SerialAbiTests
         ("SER_RS485_ENABLED", (long)Rs485Flags.Enabled), ("SER_RS485_RTS_ON_SEND", (long)Rs485Flags.RtsOnSend),
         ("SER_RS485_RTS_AFTER_SEND", (long)Rs485Flags.RtsAfterSend), ("SER_RS485_RX_DURING_TX", (long)Rs485Flags.ReceiveDuringSend),
         ("SCHED_FIFO", LinuxThreads.RealTimePolicy), ("sizeof(struct sched_param)", sizeof(int)),
+        ("sizeof(struct timespec)", Unsafe.SizeOf<LinuxThreads.TimeSpec>()),
+        ("CLOCK_MONOTONIC", LinuxThreads.MonotonicClock), ("TIMER_ABSTIME", LinuxThreads.AbsoluteTime),
     ];
 
     [Theory]
@@ -97,6 +100,7 @@ public sealed class SerialAbiTests
         #include <sched.h>
         #include <stddef.h>
         #include <stdio.h>
+        #include <time.h>
         #include <sys/eventfd.h>
         #include <sys/file.h>
         #include <asm/termbits.h>

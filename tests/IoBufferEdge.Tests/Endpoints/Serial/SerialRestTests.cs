@@ -77,6 +77,15 @@ public sealed class SerialRestTests(ITestOutputHelper output)
         Assert.StartsWith($"The driver of {pty.Path} does not switch RS485", refused.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_port_without_RTS_is_refused_in_mode_rts()
+    {
+        using var pty = new Pty();
+        var refused = await Assert.ThrowsAsync<EndpointException>(() => _rig.StartAsync(
+            SerialRig.Source(pty.Path) with { Rs485 = new() { Mode = Rs485Mode.Rts } }));
+        Assert.Equal($"{pty.Path} has no RTS line that could switch an RS485 transmitter.", refused.Message);
+    }
+
     private static IEnumerable<string> ThreadsOf(string name) =>
         Directory.GetDirectories("/proc/self/task").Where(task => Read(task, "comm").TrimEnd() == (name.Length > 15 ? name[..15] : name));
 

@@ -126,6 +126,8 @@ internal sealed class TappedPorts(ISerialPorts ports, Action<SerialArrival>? tap
 
         public SerialOutput Output => port.Output;
 
+        public IDrivenSender? Driven => port.Driven;
+
         public SerialErrors Errors => port.Errors;
 
         public string Summary => port.Summary;
