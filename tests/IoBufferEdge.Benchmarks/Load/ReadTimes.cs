@@ -4,7 +4,8 @@ namespace IoBufferEdge.Benchmarks.Load;
 
 /// <summary>
 /// When each number was read first, to 20 ms, on a clock that runs only while a connection stands that has stood for a second: so long
-/// a gateway with an acknowledging source holds confirmations back (hold_ms), and begins anew with every connection.
+/// a gateway with an acknowledging source holds confirmations back (hold_ms), and begins anew with every connection. The time in which a
+/// busy machine ran none of us does not count.
 /// </summary>
 internal sealed class ReadTimes
 {
@@ -12,13 +13,13 @@ internal sealed class ReadTimes
     private static readonly TimeSpan s_resolution = TimeSpan.FromMilliseconds(20);
     private readonly List<(long Number, TimeSpan At)> _marks = [];
     private TimeSpan _connectedBefore;
-    private long _connectedAt = -1;
+    private TimeSpan? _connectedAt;
 
     private TimeSpan Now
     {
         get
         {
-            var counted = _connectedAt < 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(_connectedAt) - s_hold;
+            var counted = _connectedAt is { } since ? MachineTime.Elapsed - since - s_hold : TimeSpan.Zero;
             return counted > TimeSpan.Zero ? _connectedBefore + counted : _connectedBefore;
         }
     }
@@ -26,13 +27,13 @@ internal sealed class ReadTimes
     public void Connected()
     {
         Disconnected();
-        _connectedAt = Stopwatch.GetTimestamp();
+        _connectedAt = MachineTime.Elapsed;
     }
 
     public void Disconnected()
     {
         _connectedBefore = Now;
-        _connectedAt = -1;
+        _connectedAt = null;
     }
 
     /// <summary>A number higher than all before was read.</summary>
@@ -57,5 +58,26 @@ internal sealed class ReadTimes
         }
 
         return low == 0 ? Now : Now - _marks[low - 1].At;
+    }
+}
+
+/// <summary>A clock that stands still while this process is not run: of each sleep of 10 ms at most 30 ms count.</summary>
+internal static class MachineTime
+{
+    private static readonly TimeSpan s_step = TimeSpan.FromMilliseconds(10);
+    private static long s_ticks;
+
+    static MachineTime() => new Thread(Run) { IsBackground = true, Name = "machine time" }.Start();
+
+    public static TimeSpan Elapsed => TimeSpan.FromTicks(Volatile.Read(ref s_ticks));
+
+    private static void Run()
+    {
+        for (var last = Stopwatch.GetTimestamp(); ; last = Stopwatch.GetTimestamp())
+        {
+            Thread.Sleep(s_step);
+            var passed = Stopwatch.GetElapsedTime(last);
+            Interlocked.Add(ref s_ticks, Math.Min(passed.Ticks, 3 * s_step.Ticks));
+        }
     }
 }

@@ -150,9 +150,9 @@ public sealed class DamageLoop : IDisposable
         receivers.ForEach(receiver => receiver.Up());
         try
         {
-            _gateway.Start();
+            _gateway.Start(60);
             var status = WaitUntilDrained();
-            if (_gateway.Terminate(10) != 0) Fail($"{what}: SIGTERM did not end in exit code 0:\n{_gateway.LastLines}");
+            if (_gateway.Terminate(30) != 0) Fail($"{what}: SIGTERM did not end in exit code 0:\n{_gateway.LastLines}");
             receivers.ForEach(receiver => receiver.Down(ConnectionEnd.Orderly));
             Judge(what, status, ledgers, lostBytesMax);
         }
@@ -168,16 +168,17 @@ public sealed class DamageLoop : IDisposable
 
     private JsonNode WaitUntilDrained()
     {
-        var status = _gateway.Status();
+        JsonNode? status = null;
         Wait.Until(
             () =>
             {
                 Thread.Sleep(20);
-                status = _gateway.Status();
-                return s_ids.All(id => ChannelLedger.Of(status, id).Buffered == 0);
+                status = _gateway.TryStatus() ?? status;
+                return status is not null && s_ids.All(id => ChannelLedger.Of(status, id).Buffered == 0);
             },
-            30, "everything that was left to be delivered", () => string.Join('\n', s_ids.Select(id => ChannelLedger.Of(status, id))));
-        return status;
+            60, "everything that was left to be delivered",
+            () => status is null ? "no answer" : string.Join('\n', s_ids.Select(id => ChannelLedger.Of(status, id))));
+        return status!;
     }
 
     private void Judge(string what, JsonNode status, Ledger[] ledgers, long lostBytesMax)
