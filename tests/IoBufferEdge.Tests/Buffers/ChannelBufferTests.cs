@@ -193,22 +193,6 @@ public sealed class ChannelBufferTests
     }
 
     [Fact]
-    public void What_is_lost_behind_the_last_block_is_counted_once()
-    {
-        var rig = new BufferRig();
-        rig.Elapse(50);
-        rig.AppendAll(1, 100);
-        rig.Elapse(1000);
-        rig.Opening = opening => opening with { Lost = [new SequenceRange(101, 130)] };
-        rig.Crash();
-        Assert.Equal((30, 30, 130), (rig.Buffer.Ledger.Lost, rig.Buffer.Ledger.Imbalance, rig.Buffer.Ledger.Received));
-        rig.AppendAll(201, 10);
-        rig.Elapse(1000);
-        rig.Crash();
-        Assert.Equal((30, 0, 110), (rig.Buffer.Ledger.Lost, rig.Buffer.Ledger.Imbalance, rig.Buffer.Ledger.Received));
-    }
-
-    [Fact]
     public void After_a_reset_what_was_delivered_last_is_repeated_within_its_bound_and_again_after_the_next()
     {
         var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
