@@ -13,6 +13,7 @@ internal sealed class DrivenSender : IDrivenSender, IDisposable
     private readonly Func<Func<bool>, IDrivenWire> _newWire;
     private readonly SerialSettings _settings;
     private readonly LatenessHistogram _lateness;
+    private readonly Lock _lock = new();
     private readonly SemaphoreSlim _work = new(0);
     private readonly Thread _thread;
     private ReadOnlyMemory<byte> _frame;
@@ -38,10 +39,15 @@ internal sealed class DrivenSender : IDrivenSender, IDisposable
     {
         cancel.ThrowIfCancellationRequested();
         var done = new TaskCompletionSource<DriveOutcome>(TaskCreationOptions.RunContinuationsAsynchronously);
-        (_frame, _cancelled) = (frame, false);
-        _done = done;
+        lock (_lock)
+        {
+            // The port may be closed at any moment: a frame that comes too late finds no thread any more.
+            if (_closing) throw new IOException($"{_settings.Port} has been closed.");
+            (_frame, _cancelled, _done) = (frame, false, done);
+            _work.Release();
+        }
+
         await using var broken = cancel.UnsafeRegister(static sender => ((DrivenSender)sender!)._cancelled = true, this);
-        _work.Release();
         switch (await done.Task)
         {
             case DriveOutcome.Cancelled:
@@ -54,9 +60,13 @@ internal sealed class DrivenSender : IDrivenSender, IDisposable
 
     public void Dispose()
     {
-        if (_closing) return;
-        _closing = true;
-        _work.Release();
+        lock (_lock)
+        {
+            if (_closing) return;
+            _closing = true;
+            _work.Release();
+        }
+
         _thread.Join();
         _work.Dispose();
     }
