@@ -113,7 +113,7 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
                 }
             }
 
-            _committer.Start();
+            _committer.Start(_opening.WithoutReserve);
             foreach (var channel in _channels.Values) channel.Start();
             _state = GatewayState.Running;
             Log.GatewayStarted(_services.Log, _channels.Count, _life, _opening.Generation);

@@ -44,6 +44,86 @@ public class DiskFullTests(ITestOutputHelper output) : SystemTest(output)
         }
     }
 
+    /// <summary>Full before the first start, under load with more and less room left, at a restart and behind a kill.</summary>
+    [Fact]
+    public void At_every_stage_the_process_stays_or_says_why_and_room_lets_it_go_on()
+    {
+        if (!TryMount(out var folder))
+            Assert.Skip("A small file system can be mounted by root only (and not in every container).");
+        try
+        {
+            var ledger = new Ledger();
+            var receiver = Keep(new Receiver(ledger));
+            var port = FreePort.Tcp();
+            var channel = Config.Channel(Id, port, receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""");
+            using var gateway = new GatewayProcess(Config.Gateway(channel), dataFolder: Path.Combine(folder, "data"));
+            var filler = Path.Combine(folder, "filler");
+            Fill(filler, 0);
+            gateway.Launch();
+            Assert.Contains(gateway.WaitForExit(20), (int[])[74, 75]);
+            Assert.Contains(folder, gateway.LastLines);
+            File.Delete(filler);
+            gateway.Start();
+            using var sender = new NumberedSender(ledger, new SenderOptions
+            {
+                Kind = SenderKind.Bytes, Port = port, MessageBytes = 2000, RatePerS = 2000,
+            });
+            var stage = 0;
+            foreach (var left in (int[])[0, 4096, 100_000, 1_000_000, 10_000_000])
+            {
+                Accepts(ledger, gateway, $"room again after stage {stage}");
+                var ballast = Path.Combine(folder, "data", "store.ballast");
+                Wait.Until(() => new FileInfo(ballast) is { Exists: true, Length: > 0 }, 20, "the ballast", () => gateway.LastLines);
+                Fill(filler, left);
+                Wait.UntilQuiet(() => ledger.Acknowledged, 1, 10);
+                Assert.False(gateway.HasExited, gateway.LastLines);
+                if (stage++ % 2 == 0)
+                {
+                    gateway.Kill();
+                    gateway.Start();
+                }
+
+                // What is acknowledged is delivered although nothing can be taken.
+                var target = ledger.Acknowledged;
+                receiver.Up();
+                Wait.Until(() => ledger.HighestRead >= target, 30, $"the backlog with {left} bytes left", () => $"{ledger}\n{gateway.LastLines}");
+                receiver.Down(ConnectionEnd.Reset);
+                Assert.False(gateway.HasExited, gateway.LastLines);
+                File.Delete(filler);
+            }
+
+            Accepts(ledger, gateway, "room again at the end");
+            receiver.Up();
+            Settle(ledger, sender, gateway);
+        }
+        finally
+        {
+            Shell("umount", "-l", folder);
+            Directory.Delete(folder);
+        }
+    }
+
+    private static void Accepts(Ledger ledger, GatewayProcess gateway, string when)
+    {
+        var target = ledger.Acknowledged + 300;
+        Wait.Until(() => ledger.Acknowledged >= target, 30, $"acknowledgements: {when}", () => $"{ledger}\n{gateway.LastLines}");
+    }
+
+    private static void Fill(string file, long left)
+    {
+        using var stream = new FileStream(file, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
+        var bytes = new byte[1 << 16];
+        try
+        {
+            for (var free = new DriveInfo(Path.GetDirectoryName(file)!).AvailableFreeSpace - left; free > 0; free -= bytes.Length)
+                stream.Write(bytes, 0, (int)Math.Min(free, bytes.Length));
+        }
+        catch (IOException)
+        {
+            // Somebody else took the last page.
+        }
+    }
+
     private static bool TryMount(out string folder)
     {
         folder = WorkFolder.Create();

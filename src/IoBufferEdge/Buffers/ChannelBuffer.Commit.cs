@@ -207,6 +207,12 @@ public sealed partial class ChannelBuffer
         _deliverable.Set();
     }
 
+    /// <summary>The medium has room again: a source that waits may have nothing in the tail whose commit would wake it.</summary>
+    internal void StoreHasRoom()
+    {
+        lock (_sync) WakeRoomWaiters();
+    }
+
     /// <summary>The batch's outcome is unknown: all of it stays unsecured and is written again (rule 6).</summary>
     internal void CommitFailed()
     {

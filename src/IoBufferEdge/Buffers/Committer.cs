@@ -78,7 +78,17 @@ public sealed class Committer : IAsyncDisposable
     /// <summary>Ends when the committer is disposed; fails when it met something it does not understand, and then nothing is written any more.</summary>
     public Task Completion { get; private set; } = Task.CompletedTask;
 
-    public void Start() => Completion = RunAsync();
+    /// <param name="withoutReserve">A former life left the medium full: what little room there is belongs to records, and to the next start.</param>
+    public void Start(bool withoutReserve = false)
+    {
+        if (withoutReserve && !HasRoom)
+        {
+            RecordsOnly = true;
+            Failure = new StoreException("The medium is nearly full: nothing new is taken until there is room.", outOfSpace: true);
+        }
+
+        Completion = RunAsync();
+    }
 
     internal void Add(ChannelBuffer queue)
     {
@@ -185,11 +195,15 @@ public sealed class Committer : IAsyncDisposable
         Failure = null;
     }
 
+    private bool HasRoom => _store.Usage.FreeBytes >= Math.Min(RoomToResumeBytes, _deviceMaxBytes / 8);
+
     private void LookForRoom()
     {
-        if (_store.Usage.FreeBytes < Math.Min(RoomToResumeBytes, _deviceMaxBytes / 8)) return;
+        if (!HasRoom) return;
         RecordsOnly = false;
         NoteWorking();
+        lock (_sync)
+            foreach (var queue in _queues) queue.StoreHasRoom();
     }
 
     private CommitBatch TakeBatch()

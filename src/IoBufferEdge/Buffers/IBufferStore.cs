@@ -79,6 +79,9 @@ public sealed record StoreOpening(long Generation, IReadOnlyList<QueueOpening> Q
 {
     /// <summary>Highest queue number ever given here, also to queues that were removed: new queues get higher ones, in order.</summary>
     public int HighestQueue { get; init; }
+
+    /// <summary>The medium had no room to set aside for records (the ballast).</summary>
+    public bool WithoutReserve { get; init; }
 }
 
 /// <summary>One queue as a start found it. Sequence numbers begin at 1; 0 means "none yet".</summary>

@@ -16,7 +16,7 @@ namespace IoBufferEdge.Buffers;
 public sealed class RocksBufferStore : IBufferStore
 {
     private static readonly TimeSpan MarkEvery = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan BallastRetryEvery = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan BallastRetryEvery = TimeSpan.FromSeconds(1);
 
     private readonly RocksStoreOptions _options;
     private readonly TimeProvider _time;
@@ -34,6 +34,7 @@ public sealed class RocksBufferStore : IBufferStore
     private BatchWriter? _writer;
     private bool _failed;
     private bool _markIsDue;
+    private bool _markFails;
     private long _markWrittenAt;
     private long _ballastTriedAt;
     private long _life;
@@ -135,6 +136,7 @@ public sealed class RocksBufferStore : IBufferStore
             contents.Generation, [.. contents.Queues.Select(q => Opening(q.Key, q.Value, mark))], contents.RunningUs, salvage)
         {
             HighestQueue = contents.HighestQueue,
+            WithoutReserve = _ballast.HeldBytes == 0,
         };
     }
 
@@ -323,12 +325,15 @@ public sealed class RocksBufferStore : IBufferStore
             _mark.Write(new Mark(_contents!.Generation, _life, _contents.Queues.ToDictionary(
                 q => q.Key,
                 q => new MarkEntry(q.Value.Id, Math.Max(q.Value.Cursor, q.Value.LastWritten), q.Value.Cursor, q.Value.ReservedUpTo))));
-            (_markIsDue, _markWrittenAt) = (false, _time.GetTimestamp());
+            (_markIsDue, _markFails) = (false, false);
         }
         catch (IOException failure)
         {
-            Log.StoreMarkNotWritten(_log, failure.Message); // the batch is durable all the same; the mark may lag
+            if (!_markFails) Log.StoreMarkNotWritten(_log, failure.Message); // the batch is durable all the same; the mark may lag
+            _markFails = true;
         }
+
+        _markWrittenAt = _time.GetTimestamp();
     }
 
     private void TryMakeBallast()
