@@ -173,7 +173,7 @@ internal sealed partial class SimulatedConnection : IConnection
         var probing = !Dead && _sendQueue.Count > 0 && _windowEnd <= _transmitted && _transmitted == _acknowledged;
         var unacknowledged = _sendQueue.Count + (_finQueued && !_finAcknowledged ? 1 : 0);
         var since = SinceLastSegment(probing);
-        return new SendState(established, unacknowledged, Math.Max(0, _windowEnd - _acknowledged), since, probing, _finReceived);
+        return new SendState(established, unacknowledged, _acknowledged, Math.Max(0, _windowEnd - _acknowledged), since, probing, _finReceived);
     }
 
     public void SetUserTimeout(bool on) => _userTimeout = on;

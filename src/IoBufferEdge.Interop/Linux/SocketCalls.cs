@@ -198,10 +198,13 @@ public readonly record struct ReceivedDatagram(int Result, int SenderBytes, bool
 /// <param name="UnacknowledgedSegments">Segments in flight.</param>
 /// <param name="SinceDataReceivedMs">Since the peer's last segment with data.</param>
 /// <param name="SinceAckReceivedMs">Since the peer's last acknowledgement.</param>
+/// <param name="AcknowledgedBytes">tcpi_bytes_acked: of all that was sent; of the same instant as the window. 0 where it is not reported.</param>
 /// <param name="PeerWindowBytes">tcpi_snd_wnd; −1 where the kernel (before 5.4) does not report it.</param>
 public readonly record struct TcpInfo(
-    byte State, byte Probes, int SendMss, int UnacknowledgedSegments, uint SinceDataReceivedMs, uint SinceAckReceivedMs, long PeerWindowBytes)
+    byte State, byte Probes, int SendMss, int UnacknowledgedSegments, uint SinceDataReceivedMs, uint SinceAckReceivedMs, long AcknowledgedBytes,
+    long PeerWindowBytes)
 {
+    private const int BytesAckedOffset = 120;
     private const int SendWindowOffset = 228;
 
     /// <summary>Neither reset nor timed out, nor finished by both sides.</summary>
@@ -216,7 +219,7 @@ public readonly record struct TcpInfo(
     /// </summary>
     public static TcpInfo? Parse(ReadOnlySpan<byte> info) => info.Length switch
     {
-        4 => new TcpInfo(info[0], info[3], 0, 0, 0, 0, -1),
+        4 => new TcpInfo(info[0], info[3], 0, 0, 0, 0, 0, -1),
         < 60 => null,
         _ => new TcpInfo(
             info[0],
@@ -225,6 +228,7 @@ public readonly record struct TcpInfo(
             BinaryPrimitives.ReadInt32LittleEndian(info[24..]),
             BinaryPrimitives.ReadUInt32LittleEndian(info[52..]),
             BinaryPrimitives.ReadUInt32LittleEndian(info[56..]),
+            info.Length < BytesAckedOffset + 8 ? 0 : BinaryPrimitives.ReadInt64LittleEndian(info[BytesAckedOffset..]),
             info.Length < SendWindowOffset + 4 ? -1 : BinaryPrimitives.ReadUInt32LittleEndian(info[SendWindowOffset..])),
     };
 }

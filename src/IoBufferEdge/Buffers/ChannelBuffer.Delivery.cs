@@ -190,12 +190,16 @@ public sealed partial class ChannelBuffer
         _committer.WakeBy(0);
     }
 
-    /// <summary>The window for this queue now, memory share considered (rule 14); notes that only so much is outstanding.</summary>
-    public long WindowFor(long outstandingBytes)
+    /// <summary>
+    /// The window for this queue now (rule 14), memory share considered; notes that only so much is outstanding. Window and what may be
+    /// hidden fit together into what is kept, but a quarter of the window is always open: delivery must not stand still.
+    /// </summary>
+    public long WindowFor(long outstandingBytes, long hiddenBytes)
     {
-        // Short of memory the window shrinks first; less is kept only once what is outstanding fits the smaller bound.
-        if (outstandingBytes <= ResendBytesWithinShare) Volatile.Write(ref _resendBytes, ResendBytesWithinShare);
-        return WindowBytesWithinShare;
+        // Short of memory the window shrinks first; less is kept only once what may be unread fits the smaller bound.
+        if (outstandingBytes + hiddenBytes <= ResendBytesWithinShare) Volatile.Write(ref _resendBytes, ResendBytesWithinShare);
+        var windowBytes = WindowBytesWithinShare;
+        return Math.Max(windowBytes / 4, Math.Min(windowBytes, Volatile.Read(ref _resendBytes) - hiddenBytes));
     }
 
     private bool TryTake(out DeliveryRun run, out long missing, out TimeSpan wait)

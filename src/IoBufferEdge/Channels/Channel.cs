@@ -173,7 +173,7 @@ public sealed class Channel : IDeliverySink
         _buffer.RetryAfter(delay);
     }
 
-    long IDeliverySink.WindowBytes(long outstandingBytes) => _buffer.WindowFor(outstandingBytes);
+    long IDeliverySink.WindowBytes(long outstandingBytes, long hiddenBytes) => _buffer.WindowFor(outstandingBytes, hiddenBytes);
 
     private ChannelState State
     {

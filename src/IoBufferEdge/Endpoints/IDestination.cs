@@ -58,10 +58,12 @@ public interface IDeliverySink
     void Rejected(long sequence, bool permanent, string reason);
 
     /// <summary>
-    /// How much may be unread or unacknowledged at the peer now (rule 14): <c>window_bytes</c>, less when memory is short. Tells the
-    /// buffer at the same time what is outstanding, so that it knows when it may keep less.
+    /// How much may be unread or unacknowledged at the peer now (rule 14): <c>window_bytes</c>, less when memory is short or when the peer
+    /// may hide much. Tells the buffer at the same time what is outstanding, so that it knows when it may keep less.
     /// </summary>
-    long WindowBytes(long outstandingBytes);
+    /// <param name="outstandingBytes">What the peer has not acknowledged, or shows as unread in its window.</param>
+    /// <param name="hiddenBytes">What may be unread beside that without its window showing it.</param>
+    long WindowBytes(long outstandingBytes, long hiddenBytes);
 }
 
 /// <summary>How a link ended.</summary>

@@ -70,12 +70,15 @@ public interface IConnection : IDisposable
 /// to LAST_ACK, also after our own FIN.</param>
 /// <param name="UnacknowledgedBytes">SIOCOUTQ: handed to the kernel and not acknowledged by the peer's; our FIN counts as one byte. Frozen
 /// when the connection has ended.</param>
+/// <param name="AcknowledgedBytes">tcpi_bytes_acked: what the peer's kernel has acknowledged since the connection began, at the instant when
+/// it advertised <paramref name="PeerWindowBytes"/>.</param>
 /// <param name="PeerWindowBytes">tcpi_snd_wnd: the window that the peer advertised last; −1: the kernel (before 5.4) does not tell.</param>
 /// <param name="SinceLastSegment">Since the peer's last segment (tcpi_last_ack_recv).</param>
 /// <param name="Probing">The window is closed and is being probed.</param>
 /// <param name="PeerFinished">The peer's FIN has arrived (CLOSE_WAIT, CLOSING, LAST_ACK), read or not.</param>
 public readonly record struct SendState(
-    bool Established, long UnacknowledgedBytes, long PeerWindowBytes, TimeSpan SinceLastSegment, bool Probing, bool PeerFinished = false);
+    bool Established, long UnacknowledgedBytes, long AcknowledgedBytes, long PeerWindowBytes, TimeSpan SinceLastSegment, bool Probing,
+    bool PeerFinished = false);
 
 public interface IDatagramSocket : IDisposable
 {

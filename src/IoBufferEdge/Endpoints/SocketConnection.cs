@@ -67,7 +67,8 @@ internal sealed class SocketConnection : IConnection
             : info.PeerWindowBytes == 0 || info.UnacknowledgedSegments == 0 && info.PeerWindowBytes < info.SendMss;
         var sinceSegment = TimeSpan.FromMilliseconds(Math.Min(info.SinceAckReceivedMs, info.SinceDataReceivedMs));
         return new SendState(
-            info.IsAlive, queued, info.PeerWindowBytes, sinceSegment, Probing: queued > 0 && windowClosed, info.PeerHasFinished);
+            info.IsAlive, queued, info.AcknowledgedBytes, info.PeerWindowBytes, sinceSegment, Probing: queued > 0 && windowClosed,
+            info.PeerHasFinished);
     }
 
     public void SetUserTimeout(bool on)

@@ -1,26 +1,51 @@
 namespace IoBufferEdge.Endpoints.Tcp;
 
 /// <summary>
-/// How much the peer has not read, as far as its window shows: largest − present. A receiver tells of a larger window only with an
-/// acknowledgement, or when its reader has at least doubled one that was half closed: a peer that has long read everything may look
-/// behind by half its buffer (3.7 MB seen over loopback). Once everything is acknowledged only more bytes, or the keepalive, make it say
-/// more. So a sender that waits then may ask with a run: at once, and after 1, 2, 4 … ms, with few bytes in all until the window has
-/// opened: they add to what is unread. (The window's right edge is no sign of reading: a buffer that grows moves it, too.) Not thread-safe.
+/// How much the peer has not read, as far as its window tells (rule 14). A receiver advertises the smaller of two figures: the room in its
+/// buffer, and a limit that begins low and rises with every segment that arrives, by at least twice the segment's bytes, until it meets the
+/// room (rcv_ssthresh, tcp_grow_window in Linux's net/ipv4/tcp_input.c). From there on what is unread shows: largest − present window. While
+/// the window still grows it shows nothing, and a reader that stops then hides what arrives: at most that, and at most half of the growth.
+/// <para>Short segments raise that limit as much as long ones, up to a point: a sender that writes little at a time while the window grows
+/// has next to nothing hidden when it has grown (over loopback 1 KB a step makes it 131 KB wider).</para>
+/// <para>A receiver tells of a larger window only with an acknowledgement, or when its reader has at least doubled one that was half closed: a
+/// peer that has long read everything may look behind by half its buffer (3.7 MB seen over loopback). Once everything is acknowledged only
+/// more bytes, or the keepalive, make it say more. So a sender that waits then may ask with a run: at once, and after 1, 2, 4 … ms, with few
+/// bytes in all until the window has opened: they add to what is unread. Not thread-safe.</para>
 /// </summary>
 internal sealed class PeerWindow(TimeProvider time)
 {
     private static readonly TimeSpan AskAfter = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan AskAfterAtMost = TimeSpan.FromSeconds(1);
     private long _largestBytes;
+    private long _acknowledgedBytes;
     private long _askedBytes;
     private long _askedAt;
     private TimeSpan _askAfter;
+
+    /// <summary>The last bytes that the peer acknowledged have widened its window beyond anything before: write little at a time.</summary>
+    public bool IsGrowing { get; private set; }
+
+    /// <summary>At most so much arrived unseen, in all times of growth together.</summary>
+    public long HiddenBytes { get; private set; }
 
     /// <summary>Bytes that look unread; 0 where the kernel does not tell.</summary>
     public long Observe(in SendState state)
     {
         if (state.PeerWindowBytes < 0) return 0;
-        _largestBytes = Math.Max(_largestBytes, state.PeerWindowBytes);
+        var arrivedBytes = Math.Max(0, state.AcknowledgedBytes - _acknowledgedBytes);
+        var grownBytes = state.PeerWindowBytes - _largestBytes;
+        if (grownBytes > 0)
+        {
+            HiddenBytes += Math.Min(arrivedBytes, grownBytes / 2);
+            _largestBytes = state.PeerWindowBytes;
+            IsGrowing = true;
+        }
+        else if (arrivedBytes > 0)
+        {
+            IsGrowing = false;
+        }
+
+        _acknowledgedBytes += arrivedBytes;
         return _largestBytes - state.PeerWindowBytes;
     }
 

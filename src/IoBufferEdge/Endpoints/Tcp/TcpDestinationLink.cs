@@ -10,14 +10,15 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// <para>Watching: one loop looks at the send queue every millisecond while something is in flight, more and more seldom while
 /// nothing moves, and sleeps when nothing is in flight. Acknowledged = bytes sent (read first) less the kernel's send queue, while the
 /// connection stands. What the peer sends is read by a second loop, or our own close would turn into a reset.</para>
-/// <para>Limits: what the peer has not read is an estimate, largest − present window (<see cref="PeerWindow"/>). A run is admitted
-/// whole once estimate and unacknowledged bytes are within the window. The estimate takes no part in what counts as an orderly end: of 153
+/// <para>Limits: what the peer has not read is an estimate (<see cref="PeerWindow"/>). A run is admitted whole once what shows as unread and
+/// the unacknowledged bytes are within the window; while the peer's window grows it goes out in small pieces. The estimate takes no part in what counts as an orderly end: of 153
 /// connections over loopback whose peer had read everything 16 showed 8 B to 98 KB unread in the window of their very FIN.</para>
 /// </summary>
 internal sealed class TcpDestinationLink : IDestinationLink
 {
     private const int ScratchBytes = 64 * 1024;
     private const int ReadBytes = 4 * 1024;
+    private const int PieceBytesWhileGrowing = 1024;
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LookEveryAtMost = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan FarewellLimit = TimeSpan.FromSeconds(3);
@@ -182,7 +183,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
 
         if (!IsTransport) return true;
         var outstandingBytes = OutstandingBytes(state);
-        var windowBytes = _sink.WindowBytes(outstandingBytes);
+        var windowBytes = _sink.WindowBytes(outstandingBytes, HiddenBytes);
         lock (_lock)
         {
             if (outstandingBytes > windowBytes) return state.UnacknowledgedBytes == 0 && _window.MayAsk(run.Payload.Length, windowBytes / 4);
@@ -195,6 +196,14 @@ internal sealed class TcpDestinationLink : IDestinationLink
     private long OutstandingBytes(in SendState state)
     {
         lock (_lock) return _window.Observe(state) + state.UnacknowledgedBytes;
+    }
+
+    private long HiddenBytes
+    {
+        get
+        {
+            lock (_lock) return _window.HiddenBytes;
+        }
     }
 
     private void BeginWrite(in DeliveryRun run)
@@ -227,7 +236,13 @@ internal sealed class TcpDestinationLink : IDestinationLink
     /// <summary>Not cancelled: a stop would cut a message in the middle. Disposing the link breaks it off.</summary>
     private async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes)
     {
-        while (!bytes.IsEmpty) bytes = bytes[await _connection.SendAsync(bytes, CancellationToken.None)..];
+        while (!bytes.IsEmpty)
+        {
+            var piece = IsTransport && _window.IsGrowing ? bytes[..Math.Min(bytes.Length, PieceBytesWhileGrowing)] : bytes;
+            var sent = await _connection.SendAsync(piece, CancellationToken.None);
+            bytes = bytes[sent..];
+            if (IsTransport && _window.IsGrowing) OutstandingBytes(_connection.Inspect());
+        }
     }
 
     private async ValueTask WriteEncodedAsync(DeliveryRun run, FrameEncoder encoder)
@@ -310,7 +325,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
     /// <summary>Tells the buffer what is outstanding, and a waiting sender to ask again.</summary>
     private void Admit(bool senderWaits, long outstandingBytes, in SendState state)
     {
-        var hasRoom = outstandingBytes <= _sink!.WindowBytes(outstandingBytes);
+        var hasRoom = outstandingBytes <= _sink!.WindowBytes(outstandingBytes, HiddenBytes);
         if (senderWaits && (hasRoom || state.UnacknowledgedBytes == 0)) _room.Set();
     }
 

@@ -35,6 +35,11 @@ internal sealed class RecordingSink : IDeliverySink
 
     public long WindowLimitBytes { get; set; } = 512 * 1024;
 
+    public long ResendBytes { get; set; } = 2 << 20;
+
+    /// <summary>What the link said last may be unread at the peer without its window showing it.</summary>
+    public long HiddenLastBytes { get; private set; }
+
     public long ConfirmedUpTo { get; private set; }
 
     public int Confirmations { get; private set; }
@@ -62,10 +67,10 @@ internal sealed class RecordingSink : IDeliverySink
         Wake();
     }
 
-    public long WindowBytes(long outstandingBytes)
+    public long WindowBytes(long outstandingBytes, long hiddenBytes)
     {
-        lock (_lock) OutstandingLastBytes = outstandingBytes;
-        return WindowLimitBytes;
+        lock (_lock) (OutstandingLastBytes, HiddenLastBytes) = (outstandingBytes, hiddenBytes);
+        return Math.Max(WindowLimitBytes / 4, Math.Min(WindowLimitBytes, ResendBytes - hiddenBytes));
     }
 
     public Task ConfirmedAsync(long upTo) => When(() => ConfirmedUpTo >= upTo);

@@ -97,6 +97,31 @@ public sealed class LinkPartsTests
     }
 
     [Fact]
+    public void What_arrives_while_the_window_grows_may_be_hidden_but_at_most_half_of_the_growth()
+    {
+        var window = new PeerWindow(new FakeTimeProvider());
+        Assert.Equal(0, window.Observe(State(65_000)));
+        Assert.Equal((0L, true), (window.HiddenBytes, window.IsGrowing));
+
+        // A long run: twice its bytes wider. A short one: as much wider, and next to nothing hidden.
+        window.Observe(State(165_000, acknowledgedBytes: 50_000));
+        Assert.Equal((50_000L, true), (window.HiddenBytes, window.IsGrowing));
+        window.Observe(State(295_000, acknowledgedBytes: 51_000));
+        Assert.Equal(51_000, window.HiddenBytes);
+
+        // Grown: from here on what is unread shows, and a reader that catches up does not count as growth.
+        window.Observe(State(295_000, acknowledgedBytes: 150_000));
+        Assert.Equal((51_000L, false), (window.HiddenBytes, window.IsGrowing));
+        Assert.Equal(200_000, window.Observe(State(95_000, acknowledgedBytes: 350_000)));
+        Assert.Equal(0, window.Observe(State(295_000, acknowledgedBytes: 360_000)));
+        Assert.Equal((51_000L, false), (window.HiddenBytes, window.IsGrowing));
+
+        // Looked at too seldom to tell when the growth ended: half of it.
+        window.Observe(State(495_000, acknowledgedBytes: 5_000_000));
+        Assert.Equal(151_000, window.HiddenBytes);
+    }
+
+    [Fact]
     public void A_peer_is_dead_after_25_s_of_silence_with_something_in_flight()
     {
         var time = new FakeTimeProvider();
@@ -165,6 +190,6 @@ public sealed class LinkPartsTests
         Assert.Equal(verdicts, string.Join(',', found));
     }
 
-    private static SendState State(long windowBytes, double sinceSegmentS = 0, bool probing = false) =>
-        new(Established: true, UnacknowledgedBytes: 0, windowBytes, TimeSpan.FromSeconds(sinceSegmentS), probing);
+    private static SendState State(long windowBytes, double sinceSegmentS = 0, bool probing = false, long acknowledgedBytes = 0) =>
+        new(Established: true, UnacknowledgedBytes: 0, acknowledgedBytes, windowBytes, TimeSpan.FromSeconds(sinceSegmentS), probing);
 }
