@@ -138,10 +138,9 @@ public sealed class Committer : IAsyncDisposable
         }
     }
 
-    /// <summary>For tests: looks for what is due, as the loop does.</summary>
-    internal void AskQueues() => EarliestDue(out _);
-
-    private long EarliestDue(out bool rateLimited)
+    /// <summary>Asks every queue when it is due.</summary>
+    /// <param name="rateLimited">Only commits that fight age are due by then: <c>max_syncs_per_s</c> holds for them.</param>
+    internal long EarliestDue(out bool rateLimited)
     {
         // From here on every new need must wake the loop: it may come after its queue has been asked.
         Interlocked.Exchange(ref _plannedWakeUs, long.MaxValue);

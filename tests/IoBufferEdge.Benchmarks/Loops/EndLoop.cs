@@ -9,12 +9,16 @@ namespace IoBufferEdge.Benchmarks.Loops;
 /// stopped reading with bytes unread and bytes in flight, or in good order by one that reads everything. With <c>confirm: transport</c>
 /// nothing may be lost; after an orderly end nothing may be repeated. The bare relay does the same beside it, to show what a plain
 /// forwarder loses.
-/// <c>receiveBufferBytes</c> is the killed receiver's; 0: its kernel grows it, and can then hide more than is kept (see the README).
+/// <c>receiveBufferBytes</c> is the killed receiver's; 0: its kernel grows it as it reads, so that much may lie unread behind a wide window.
 /// </summary>
 public sealed class EndLoop(int seed, TextWriter log, int receiveBufferBytes = 0)
 {
     private const string Id = "c1";
     private const int MessageBytes = 1024;
+
+    /// <summary>Enough for the kernel to grow a receive buffer as far as it will.</summary>
+    private const int GrownBufferReadBytes = 60_000_000;
+
     private readonly Random _random = new(seed);
     private readonly List<string> _failures = [];
 
@@ -99,7 +103,8 @@ public sealed class EndLoop(int seed, TextWriter log, int receiveBufferBytes = 0
     /// <summary>A child reads a random amount, stops, lets its kernel fill up for a moment and is killed.</summary>
     private void KillOnce(Ledger ledger, int port)
     {
-        using var child = new DoomedReceiver(ledger, port, readBytes: _random.Next(1, 3_000_000), receiveBufferBytes);
+        var readBytesMax = _random.Next(5) == 0 ? GrownBufferReadBytes : 3_000_000;
+        using var child = new DoomedReceiver(ledger, port, readBytes: _random.Next(1, readBytesMax), receiveBufferBytes);
         child.WaitUntilStopped(60);
         // Unread bytes pile up: in the child's kernel, then in the sending one. How many is what the random moment decides.
         Wait.UntilQuiet(() => 0, _random.Next(1, 150) / 1000.0, 1);

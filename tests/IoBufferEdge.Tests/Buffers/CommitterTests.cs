@@ -18,7 +18,7 @@ public sealed class CommitterTests
         using var stop = new CancellationTokenSource();
         var asking = new Thread(() =>
         {
-            while (!stop.IsCancellationRequested) committer.AskQueues();
+            while (!stop.IsCancellationRequested) committer.EarliestDue(out _);
         }) { IsBackground = true };
         asking.Start();
 
