@@ -193,72 +193,6 @@ public sealed class ChannelBufferTests
     }
 
     [Fact]
-    public void After_a_reset_what_was_delivered_last_is_repeated_within_its_bound_and_again_after_the_next()
-    {
-        var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
-        rig.Elapse(50);
-        rig.AppendAll(1, 100, bytes: 100);
-        rig.Buffer.BeginLink(int.MaxValue);
-        rig.Deliver();
-        rig.Buffer.EndLink(Reset);
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal(Enumerable.Range(90, 11), rig.Deliver(confirm: false));
-        rig.Buffer.EndLink(Orderly);
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal(Enumerable.Range(90, 11), rig.Deliver());
-        rig.Buffer.EndLink(Orderly);
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Empty(rig.Deliver());
-        Assert.Equal((100L, 22L), (rig.Buffer.Ledger.Delivered, rig.Buffer.Ledger.Repeated));
-    }
-
-    [Fact]
-    public void A_planned_stop_writes_back_what_the_peer_may_not_have_read()
-    {
-        var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
-        rig.Elapse(50);
-        rig.AppendAll(1, 100, bytes: 100);
-        rig.Buffer.BeginLink(int.MaxValue);
-        rig.Deliver();
-        rig.Buffer.EndLink(Reset);
-        rig.Do(async () =>
-        {
-            rig.Buffer.Flush(true);
-            rig.Buffer.WriteBackKept();
-            Assert.True(await rig.Buffer.WaitFlushedAsync(TimeSpan.FromSeconds(5), rig.Time));
-        });
-        Assert.Equal((11L, 89L, 0L), (rig.Buffer.Ledger.Buffered, rig.Buffer.Ledger.Delivered, rig.Buffer.Ledger.Imbalance));
-        rig.Crash();
-        rig.Elapse(50);
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal(Enumerable.Range(90, 11), rig.Deliver());
-        Assert.Empty(rig.Lost);
-    }
-
-    [Fact]
-    public void A_stop_writes_back_even_if_the_life_could_not_begin_before()
-    {
-        var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
-        rig.Elapse(50);
-        rig.AppendAll(1, 10, bytes: 100);
-        rig.Elapse(500);
-        rig.Disk.CommitFailureRate = 1;
-        rig.Crash();
-        rig.Elapse(50);
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal(Enumerable.Range(1, 10), rig.Deliver());
-        rig.Buffer.EndLink(Reset);
-        rig.Disk.CommitFailureRate = 0;
-        rig.Do(async () =>
-        {
-            rig.Buffer.Flush(true);
-            rig.Buffer.WriteBackKept();
-            Assert.True(await rig.Buffer.WaitFlushedAsync(TimeSpan.FromSeconds(20), rig.Time));
-        });
-        Assert.Equal((10L, 0L), (rig.Buffer.Ledger.Buffered, rig.Buffer.Ledger.Imbalance));
-    }
-
-    [Fact]
     public void A_source_that_waits_for_room_when_the_channel_stops_is_told_so()
     {
         var rig = new BufferRig(new QueueSettings { Buffer = new BufferConfig { MaxBytes = 100 } });
@@ -293,37 +227,6 @@ public sealed class ChannelBufferTests
         Assert.True(rig.Disk.FlipBit());
         rig.Buffer.BeginLink(int.MaxValue);
         Assert.Equal(Enumerable.Range(6, 5), rig.Deliver());
-    }
-
-    [Fact]
-    public void A_repeat_ends_before_what_is_being_discarded()
-    {
-        var rig = new BufferRig(new QueueSettings { Buffer = new BufferConfig { MaxBytes = 200, WhenFull = WhenFull.DropOldest } });
-        rig.Elapse(50);
-        rig.Buffer.BeginLink(int.MaxValue);
-        rig.AppendAll(1, 3);
-        Assert.Equal([1, 2, 3], rig.Deliver());
-        rig.Buffer.EndLink(Reset);
-        rig.AppendAll(4, 10);
-        rig.Elapse(500);
-        rig.Disk.CommitFailureRate = 1;
-        rig.Do(() =>
-        {
-            _ = rig.Buffer.WaitForRoomAsync(20, default).AsTask();
-            return Task.CompletedTask;
-        });
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal([1, 2, 3], rig.Deliver(confirm: false));
-    }
-
-    [Fact]
-    public void A_run_and_the_window_before_it_are_never_more_than_is_kept()
-    {
-        var rig = new BufferRig(new QueueSettings { WindowBytes = 1500, ResendBytes = 4000 });
-        rig.Elapse(50);
-        rig.AppendAll(1, 100, bytes: 100);
-        rig.Buffer.BeginLink(int.MaxValue);
-        rig.Do(async () => Assert.Equal(25, (await rig.Buffer.TakeRunAsync()).Count));
     }
 
     [Fact]

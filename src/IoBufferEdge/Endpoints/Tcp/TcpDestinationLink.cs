@@ -11,8 +11,9 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// nothing moves, and sleeps when nothing is in flight. Acknowledged = bytes sent (read first) less the kernel's send queue, while the
 /// connection stands. What the peer sends is read by a second loop, or our own close would turn into a reset.</para>
 /// <para>Limits: what the peer has not read is an estimate (<see cref="PeerWindow"/>). A run is admitted whole once what shows as unread and
-/// the unacknowledged bytes are within the window; while the peer's window grows it goes out in small pieces. The estimate takes no part in what counts as an orderly end: of 153
-/// connections over loopback whose peer had read everything 16 showed 8 B to 98 KB unread in the window of their very FIN.</para>
+/// the unacknowledged bytes are within the window; while the peer's window grows it goes out in small pieces. The estimate takes no part in
+/// what counts as an orderly end: of 153 connections over loopback whose peer had read everything 16 showed 8 B to 98 KB unread in the
+/// window of their very FIN.</para>
 /// </summary>
 internal sealed class TcpDestinationLink : IDestinationLink
 {
