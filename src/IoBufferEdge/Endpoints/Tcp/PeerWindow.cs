@@ -9,16 +9,28 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// has next to nothing hidden when it has grown (over loopback 1 KB a step makes it 131 KB wider).</para>
 /// <para>A receiver tells of a larger window only with an acknowledgement, or when its reader has at least doubled one that was half closed: a
 /// peer that has long read everything may look behind by half its buffer (3.7 MB seen over loopback). Once everything is acknowledged only
-/// more bytes, or the keepalive, make it say more. So a sender that waits then may ask with a run: at once, and after 1, 2, 4 … ms, with few
-/// bytes in all until the window has opened: they add to what is unread. Not thread-safe.</para>
+/// more bytes, or the keepalive, make it say more. So a sender that waits then may ask with a run: at once, and after 1, 2, 4 … ms. The
+/// window's right edge (acknowledged + window) moves as far as the peer has read: what was asked with and not read is bounded.</para>
+/// <para>A window may also shrink for good, when the kernel finds that segments take more of its buffer than it thought. A reader that takes
+/// what each of six askings brought, and no more in the ever longer pauses between, has nothing else to read: then the present window is
+/// the largest. Not thread-safe.</para>
 /// </summary>
 internal sealed class PeerWindow(TimeProvider time)
 {
     private static readonly TimeSpan AskAfter = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan AskAfterAtMost = TimeSpan.FromSeconds(1);
+    private const int AsksToBeSure = 6;
+    private const int BytesToBeSure = 64 * 1024;
     private long _largestBytes;
     private long _acknowledgedBytes;
+    private long _presentBytes;
+    private long _rightEdge;
+
+    // Asking, since the window was last seen wide enough or the peer was seen to catch up.
+    private int _asks;
     private long _askedBytes;
+    private long _unreadOfAskedBytes;
+    private long _windowAtFirstAsk;
     private long _askedAt;
     private TimeSpan _askAfter;
 
@@ -34,9 +46,10 @@ internal sealed class PeerWindow(TimeProvider time)
         if (state.PeerWindowBytes < 0) return 0;
         var arrivedBytes = Math.Max(0, state.AcknowledgedBytes - _acknowledgedBytes);
         var grownBytes = state.PeerWindowBytes - _largestBytes;
+        var rightEdge = state.AcknowledgedBytes + state.PeerWindowBytes;
         if (grownBytes > 0)
         {
-            HiddenBytes += Math.Min(arrivedBytes, grownBytes / 2);
+            HiddenBytes = Math.Min(HiddenBytes + Math.Min(arrivedBytes, grownBytes / 2), state.PeerWindowBytes / 2);
             _largestBytes = state.PeerWindowBytes;
             IsGrowing = true;
         }
@@ -45,21 +58,32 @@ internal sealed class PeerWindow(TimeProvider time)
             IsGrowing = false;
         }
 
+        _unreadOfAskedBytes = Math.Max(0, _unreadOfAskedBytes - Math.Max(0, rightEdge - _rightEdge));
         _acknowledgedBytes += arrivedBytes;
+        (_presentBytes, _rightEdge) = (state.PeerWindowBytes, Math.Max(_rightEdge, rightEdge));
         return _largestBytes - state.PeerWindowBytes;
     }
 
     /// <summary>The peer's window was seen wide enough again: asking starts anew.</summary>
-    public void Opened() => (_askedBytes, _askAfter) = (0, TimeSpan.Zero);
+    public void Opened() => (_asks, _askedBytes, _unreadOfAskedBytes, _askAfter) = (0, 0, 0, TimeSpan.Zero);
 
     /// <summary>Whether so many bytes may go out to learn the present window. True takes the turn.</summary>
-    /// <param name="askedBytesMax">In all, until the window opens; the last turn may go beyond.</param>
-    public bool MayAsk(int bytes, long askedBytesMax)
+    /// <param name="unreadBytesMax">Of what was asked with, until the window opens; the last turn may go beyond.</param>
+    public bool MayAsk(int bytes, long unreadBytesMax)
     {
-        if (_askedBytes >= askedBytesMax || time.GetElapsedTime(_askedAt) < _askAfter) return false;
+        if (time.GetElapsedTime(_askedAt) < _askAfter) return false;
+        if (_asks > 0 && _presentBytes > _windowAtFirstAsk + _askedBytes / 8) Opened();
+        if (HasShrunkForGood) _largestBytes = _presentBytes;
+        if (_unreadOfAskedBytes >= unreadBytesMax) return false;
+        if (_asks++ == 0) _windowAtFirstAsk = _presentBytes;
         _askedBytes += bytes;
+        _unreadOfAskedBytes += bytes;
         _askedAt = time.GetTimestamp();
         _askAfter = _askAfter == TimeSpan.Zero ? AskAfter : _askAfter * 2 > AskAfterAtMost ? AskAfterAtMost : _askAfter * 2;
         return true;
     }
+
+    private bool HasShrunkForGood =>
+        _asks >= AsksToBeSure && _askedBytes >= BytesToBeSure && _unreadOfAskedBytes <= _askedBytes / 8 &&
+        _presentBytes >= _windowAtFirstAsk - _askedBytes / 8;
 }

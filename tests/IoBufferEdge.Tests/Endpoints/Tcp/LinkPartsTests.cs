@@ -89,11 +89,48 @@ public sealed class LinkPartsTests
 
         Assert.Equal([0, 1, 3, 7, 15, 31, 63, 127], asked);
 
-        // It looks a little better, and then it is wide open: only that starts the count anew.
-        Assert.Equal(650_000, window.Observe(State(350_000)));
-        Assert.False(window.MayAsk(8_192, 65_536));
+        // What it is seen to have read of that may be asked with again, and no more.
+        Assert.Equal(680_000, window.Observe(State(320_000)));
+        Assert.True(window.MayAsk(20_000, 65_536));
+        time.Advance(TimeSpan.FromSeconds(10));
+        Assert.False(window.MayAsk(20_000, 65_536));
         window.Opened();
         Assert.True(window.MayAsk(8_192, 65_536));
+    }
+
+    [Fact]
+    public void A_peer_that_reads_all_it_is_asked_with_is_asked_for_ever_until_its_smaller_window_is_believed()
+    {
+        var time = new FakeTimeProvider();
+        time.Advance(TimeSpan.FromSeconds(1));
+        var window = new PeerWindow(time);
+        window.Observe(State(2_000_000));
+        var (asks, acknowledged) = (0, 600_000L);
+        while (window.Observe(State(1_400_000, acknowledgedBytes: acknowledged)) > 0)
+        {
+            if (window.MayAsk(32_000, 65_536)) (asks, acknowledged) = (asks + 1, acknowledged + 32_000);
+            time.Advance(TimeSpan.FromMilliseconds(1));
+            Assert.True(asks <= 7, "not believed");
+        }
+
+        Assert.InRange(asks, 6, 7);
+    }
+
+    [Fact]
+    public void A_peer_that_catches_up_slowly_is_not_taken_for_one_that_has_read_all()
+    {
+        var time = new FakeTimeProvider();
+        time.Advance(TimeSpan.FromSeconds(1));
+        var window = new PeerWindow(time);
+        window.Observe(State(2_000_000));
+        var (present, acknowledged) = (400_000L, 1_600_000L);
+        for (var ms = 0; ms < 1000; ms++)
+        {
+            Assert.Equal(2_000_000 - present, window.Observe(State(present, acknowledgedBytes: acknowledged)));
+            if (window.MayAsk(32_000, 65_536)) (present, acknowledged) = (present - 32_000, acknowledged + 32_000);
+            time.Advance(TimeSpan.FromMilliseconds(1));
+            present = Math.Min(2_000_000, present + 5_000);
+        }
     }
 
     [Fact]
