@@ -147,7 +147,8 @@ public sealed class Soak(TimeSpan time, int seed, TextWriter log)
             $"{trend.Last.ToString(format, CultureInfo.InvariantCulture)} ({trend.Lowest:0}–{trend.Highest:0}, rise {trend.RiseAfter(WarmUp):+0.0;-0.0;0})");
         return string.Create(CultureInfo.InvariantCulture,
             $"{_clock.Elapsed.TotalMinutes,5:0.0} min: {_lines.Sum(line => line.Ledger.FramesRead):N0} read, {_lines.Sum(line => line.Flaps)} flaps, "
-            + $"PSS {_pssMb.Last:0.0} ({_pssMb.Lowest:0}–{_pssMb.Highest:0}) MB, own memory {Of(_memoryMb, "0.0")} MB, handles {Of(_handles, "0")}, threads {Of(_threads, "0")}");
+            + $"PSS {_pssMb.Last:0.0} ({_pssMb.Lowest:0}–{_pssMb.Highest:0}) MB, own memory {Of(_memoryMb, "0.0")} MB, "
+            + $"handles {Of(_handles, "0")}, threads {Of(_threads, "0")}");
     }
 
     /// <summary>One channel with its sender, its flapping receiver and its ledger.</summary>

@@ -1,5 +1,3 @@
-using IoBufferEdge.Buffers;
-
 namespace IoBufferEdge.Tests.Buffers;
 
 /// <summary>What the queue makes of a store that says what it lost.</summary>

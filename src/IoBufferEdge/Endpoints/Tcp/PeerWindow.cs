@@ -72,7 +72,7 @@ internal sealed class PeerWindow(TimeProvider time)
     public bool MayAsk(int bytes, long unreadBytesMax)
     {
         if (time.GetElapsedTime(_askedAt) < _askAfter) return false;
-        if (_asks > 0 && _presentBytes > _windowAtFirstAsk + _askedBytes / 8) Opened();
+        if (_asks > 0 && _presentBytes > _windowAtFirstAsk + _askedBytes / 8) (_asks, _askedBytes, _askAfter) = (0, 0, TimeSpan.Zero);
         if (HasShrunkForGood) _largestBytes = _presentBytes;
         if (_unreadOfAskedBytes >= unreadBytesMax) return false;
         if (_asks++ == 0) _windowAtFirstAsk = _presentBytes;

@@ -79,13 +79,26 @@ public sealed class LinkPartsTests
         time.Advance(TimeSpan.FromSeconds(1));
         var window = new PeerWindow(time);
         Assert.Equal(0, window.Observe(State(1_000_000)));
-        Assert.Equal(700_000, window.Observe(State(300_000)));
+        Assert.Equal(700_000, window.Observe(State(300_000, acknowledgedBytes: 700_000)));
         var asked = new List<int>();
         for (var ms = 0; ms < 3000; ms++)
         {
             if (window.MayAsk(8_192, 65_536)) asked.Add(ms);
+            window.Observe(State(300_000 - asked.Count * 8_192, acknowledgedBytes: 700_000 + asked.Count * 8_192));
             time.Advance(TimeSpan.FromMilliseconds(1));
         }
+
+        Assert.Equal([0, 1, 3, 7, 15, 31, 63, 127], asked);
+
+        // What it is seen to have read of that may be asked with again, and no more.
+        Assert.Equal(745_536, window.Observe(State(254_464, acknowledgedBytes: 765_536)));
+        Assert.True(window.MayAsk(20_000, 65_536));
+        window.Observe(State(234_464, acknowledgedBytes: 785_536));
+        time.Advance(TimeSpan.FromSeconds(10));
+        Assert.False(window.MayAsk(20_000, 65_536));
+        window.Opened();
+        Assert.True(window.MayAsk(8_192, 65_536));
+    }
 
         Assert.Equal([0, 1, 3, 7, 15, 31, 63, 127], asked);
 
