@@ -100,17 +100,6 @@ public sealed class LinkPartsTests
         Assert.True(window.MayAsk(8_192, 65_536));
     }
 
-        Assert.Equal([0, 1, 3, 7, 15, 31, 63, 127], asked);
-
-        // What it is seen to have read of that may be asked with again, and no more.
-        Assert.Equal(680_000, window.Observe(State(320_000)));
-        Assert.True(window.MayAsk(20_000, 65_536));
-        time.Advance(TimeSpan.FromSeconds(10));
-        Assert.False(window.MayAsk(20_000, 65_536));
-        window.Opened();
-        Assert.True(window.MayAsk(8_192, 65_536));
-    }
-
     [Fact]
     public void A_peer_that_reads_all_it_is_asked_with_is_asked_for_ever_until_its_smaller_window_is_believed()
     {
