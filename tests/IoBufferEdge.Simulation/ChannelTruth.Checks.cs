@@ -19,6 +19,22 @@ public sealed partial class ChannelTruth
         }
     }
 
+    /// <summary>A link that ended before the discard may have left the message with the peer, which reads it late.</summary>
+    private void CheckNotDiscarded(PeerConnection connection, Transmission transmission)
+    {
+        if (disk.DiscardedAtTicks(Id, transmission.Sequence) is not { } discarded) return;
+        if (connection.FarEndedAtTicks() is { } ended && ended <= discarded) return;
+        Violate($"message {transmission} arrived although it was discarded");
+    }
+
+    /// <summary>Rule 3: in durable_first nothing is sent that is not synced.</summary>
+    private void CheckSynced(PeerConnection connection, Transmission transmission)
+    {
+        if (!connection.DurableFirst || connection.Life != Life || Buffer is not { } buffer || transmission.Life != Life) return;
+        if (transmission.Sequence > Math.Max(buffer.DurableSequence, buffer.Cursor))
+            Violate($"message {transmission} arrived ahead of its sync, with {buffer.DurableSequence} durable, although the channel is durable_first");
+    }
+
     private void CheckRepeat(PeerConnection connection, Transmission transmission)
     {
         Repeats++;

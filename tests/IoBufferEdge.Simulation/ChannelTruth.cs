@@ -125,7 +125,8 @@ public sealed partial class ChannelTruth(Scheduler scheduler, SimulatedDisk disk
         Trace(transmission.Seen ? "repeated" : taken ? "delivered" : "offered", sequence, connection.Number);
         if (sequence <= connection.LastSequence && !connection.MayRepeat(sequence))
             Violate($"message {transmission} arrived behind {connection.LastSequence} on one connection");
-        if (IsDiscarded(sequence)) Violate($"message {transmission} arrived although it was discarded");
+        CheckNotDiscarded(connection, transmission);
+        CheckSynced(connection, transmission);
         CheckNothingMissing(transmission);
         if (transmission.Seen) CheckRepeat(connection, transmission);
         else if (sequence < _highestSeen) Violate($"message {transmission} arrived for the first time after {_highestSeen}");

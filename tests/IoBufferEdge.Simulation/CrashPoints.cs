@@ -100,7 +100,9 @@ public static class CrashPoints
         return (tried, failed);
     }
 
-    private static Scenario Script(params IReadOnlyList<Crash> crashes)
+    private static Scenario Script(params IReadOnlyList<Crash> crashes) => Script(ScriptSeed.Value, crashes);
+
+    private static Scenario Script(int seed, IReadOnlyList<Crash> crashes)
     {
         var config = new GatewayConfig
         {
@@ -127,10 +129,12 @@ public static class CrashPoints
             At(900, FaultKind.PeerPause, 0, 4000),
             At(1000, FaultKind.Stop, 0, 0),
         ];
-        return new Scenario(ScriptSeed, config, [.. plans], faults, TimeSpan.FromSeconds(5.5), ReadTimeMaxMs: 0) { Crashes = crashes };
+        return new Scenario(seed, config, [.. plans], faults, TimeSpan.FromSeconds(5.5), ReadTimeMaxMs: 0) { Crashes = crashes };
     }
 
-    private const int ScriptSeed = 1;
+    /// <summary>The first seed whose run comes to everything: chance decides what exactly a fault of the script meets.</summary>
+    private static readonly Lazy<int> ScriptSeed = new(() =>
+        Enumerable.Range(1, 200).FirstOrDefault(seed => Missing(SimulationRun.Run(Script(seed, [new Crash(long.MaxValue, false)]))) is null, 1));
 
     private static Fault At(double ms, FaultKind kind, int channel, double durationMs) =>
         new(TimeSpan.FromMilliseconds(ms), kind, channel, TimeSpan.FromMilliseconds(durationMs));

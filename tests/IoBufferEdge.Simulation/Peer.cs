@@ -136,6 +136,8 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
 
     private void Report(Open open, bool gone)
     {
+        // A reset that does not get through tells as little as a machine that went dark.
+        gone |= !open.Connection.PathIsUp;
         foreach (var (payload, sinceTicks) in open.Unread(wire)) truth.LostUnread(open.State.Life, payload, sinceTicks, open.HalfClosed, gone);
     }
 
@@ -180,10 +182,18 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
     private void Add(IConnection connection)
     {
         _connections++;
-        var state = new PeerConnection { Number = _connections, Life = truth.Life, FirstOfLife = truth.Life != _lastLife };
+        var near = (SimulatedConnection)connection;
+        var state = new PeerConnection
+        {
+            Number = _connections,
+            Life = truth.Life,
+            FirstOfLife = truth.Life != _lastLife,
+            DurableFirst = truth.Buffer?.Settings.Delivery == Configuration.DeliveryMode.DurableFirst,
+            FarEndedAtTicks = () => near.FarEndedAtTicks,
+        };
         _lastLife = truth.Life;
-        ((SimulatedConnection)connection).Readable = _wake;
-        _waiting.Enqueue(new Open((SimulatedConnection)connection, state, new WireReader(wire)));
+        near.Readable = _wake;
+        _waiting.Enqueue(new Open(near, state, new WireReader(wire)));
         Wake();
     }
 

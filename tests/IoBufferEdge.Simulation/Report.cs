@@ -15,12 +15,12 @@ public static class Report
     }
 
     /// <summary>Drops faults one by one while it still fails.</summary>
-    public static (Scenario Scenario, Outcome Outcome) Shorten(Scenario scenario, Outcome outcome)
+    public static (Scenario Scenario, Outcome Outcome) Shorten(Scenario scenario, Outcome outcome, Action<SimulatedDisk>? plant = null)
     {
         for (var i = 0; i < scenario.Faults.Count;)
         {
             var fewer = scenario with { Faults = [.. scenario.Faults.Where((_, index) => index != i)] };
-            var result = SimulationRun.Run(fewer);
+            var result = SimulationRun.Run(fewer, plant: plant);
             if (result.Violation is null) i++;
             else (scenario, outcome) = (fewer, result);
         }

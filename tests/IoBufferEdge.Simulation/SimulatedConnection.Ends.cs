@@ -33,6 +33,7 @@ internal sealed partial class SimulatedConnection
     {
         if (Dead) return;
         _error = error;
+        _endedAtTicks ??= _network.Scheduler.NowTicks;
         _network.Scheduler.Trace.Add(_network.Scheduler, "tcp.end", Owner.Name, _received.Count, _sendQueue.Count);
         Wake();
         if (_closed) _host.Remove(this);

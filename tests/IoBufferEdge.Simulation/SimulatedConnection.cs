@@ -47,6 +47,7 @@ internal sealed partial class SimulatedConnection : IConnection
     private bool _abort;
     private bool _userTimeout = true;
     private bool _watched;
+    private long? _endedAtTicks;
     private long _lastSegmentTicks;
     private long _unacknowledgedSinceTicks;
 
@@ -73,6 +74,12 @@ internal sealed partial class SimulatedConnection : IConnection
 
     /// <summary>Told when a receive would not wait any more.</summary>
     public AsyncSignal? Readable { get; set; }
+
+    /// <summary>When the other end was closed, failed, or vanished; null: it stands.</summary>
+    public long? FarEndedAtTicks => _other._endedAtTicks;
+
+    /// <summary>Both ends hear each other: what happens to one is told to the other.</summary>
+    public bool PathIsUp => PathUp;
 
     private bool Dead => _error is not null || _vanished;
 
@@ -195,6 +202,7 @@ internal sealed partial class SimulatedConnection : IConnection
         if (Owner.Alive) Owner.Operate();
         if (_closed) return;
         _closed = true;
+        _endedAtTicks ??= _network.Scheduler.NowTicks;
         Wake();
         if (Dead)
         {
@@ -218,6 +226,7 @@ internal sealed partial class SimulatedConnection : IConnection
     {
         _vanished = true;
         _closed = true;
+        _endedAtTicks ??= _network.Scheduler.NowTicks;
         _other.WatchSilence();
     }
 

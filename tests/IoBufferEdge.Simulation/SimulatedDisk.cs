@@ -16,7 +16,7 @@ public sealed class SimulatedDisk(Scheduler scheduler)
     private readonly Random _random = scheduler.Derive("disk");
     private readonly List<LogEntry> _log = [];
     private Dictionary<int, StoredQueue> _folded = [];
-    private readonly List<(string Queue, SequenceRange Range)> _discarded = [];
+    private readonly List<(string Queue, SequenceRange Range, long Ticks)> _discarded = [];
     private int _currentLog;
 
     /// <summary>What reads back now.</summary>
@@ -67,7 +67,15 @@ public sealed class SimulatedDisk(Scheduler scheduler)
     public bool IsParked(string queue, long sequence) => _folded.Values.Any(q => q.Id == queue && q.Parks.ContainsKey(sequence));
 
     /// <summary>Discarded for good, now or at any time before.</summary>
-    public bool IsDiscarded(string queue, long sequence) => _discarded.Exists(d => d.Queue == queue && d.Range.Contains(sequence));
+    public bool IsDiscarded(string queue, long sequence) => DiscardedAtTicks(queue, sequence) is not null;
+
+    /// <summary>When the record that discards it was synced; null: never.</summary>
+    public long? DiscardedAtTicks(string queue, long sequence)
+    {
+        foreach (var discard in _discarded)
+            if (discard.Queue == queue && discard.Range.Contains(sequence)) return discard.Ticks;
+        return null;
+    }
 
     /// <summary>The numbers that read back now: above the cursor, parked, discarded.</summary>
     public HashSet<long> Readable(string queue)
@@ -174,7 +182,7 @@ public sealed class SimulatedDisk(Scheduler scheduler)
     private void Fold(LogEntry entry)
     {
         entry.Batch.ApplyTo(_folded);
-        foreach (var (queue, range) in entry.Batch.Discards) _discarded.Add((_folded[queue].Id, range));
+        foreach (var (queue, range) in entry.Batch.Discards) _discarded.Add((_folded[queue].Id, range, scheduler.NowTicks));
     }
 
     private static Dictionary<int, StoredQueue> Clone(Dictionary<int, StoredQueue> image) =>

@@ -50,6 +50,12 @@ public sealed class PeerConnection
     /// <summary>It is the first one of that life: it may repeat what the life before had confirmed and not yet written down.</summary>
     public required bool FirstOfLife { get; init; }
 
+    /// <summary>Its link delivers only what is synced (rule 3).</summary>
+    public bool DurableFirst { get; init; }
+
+    /// <summary>When the gateway's end of it was over; null: it stands.</summary>
+    public Func<long?> FarEndedAtTicks { get; init; } = static () => null;
+
     public long LastSequence { get; set; }
 
     public long RepeatedBytes { get; set; }

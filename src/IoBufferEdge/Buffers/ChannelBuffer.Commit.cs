@@ -90,6 +90,11 @@ public sealed partial class ChannelBuffer
 
     private bool NothingPending => _pendingParks.Count == 0 && _pendingDiscards.Count == 0 && _pendingUnparks.Count == 0 && _writeBack.Count <= 0;
 
+    /// <summary>On a full medium a discard waits while messages before it are neither written nor confirmed.</summary>
+    private bool RecordsMayGo => _committer.RecordsOnly && _pendingDiscards.Count > 0 && _pendingDiscards[0].Range.First > _gaps.Next(SecuredSequence)
+        ? _pendingParks.Count > 0 || _pendingUnparks.Count > 0 || _writeBack.Count > 0
+        : !NothingPending;
+
     internal CommitNeed NextCommit()
     {
         lock (_sync) return NextCommitLocked();
@@ -98,7 +103,7 @@ public sealed partial class ChannelBuffer
     private CommitNeed NextCommitLocked()
     {
         if (_closed) return new CommitNeed(long.MaxValue, false);
-        if (!_begun || !NothingPending || _last > _reservedUpTo - ReservationSize / 2) return new CommitNeed(0, false);
+        if (!_begun || RecordsMayGo || _last > _reservedUpTo - ReservationSize / 2) return new CommitNeed(0, false);
         if (_flushing && _cursor != _syncedCursor) return new CommitNeed(0, false);
 
         var due = long.MaxValue;
@@ -148,16 +153,18 @@ public sealed partial class ChannelBuffer
             // A discard is not written ahead of the messages before it: nothing unsecured may lie below what is settled.
             var takesMessages = !NothingPending || MessagesDue().DueUs <= dueByUs || !CursorMoves() || _settings.Delivery == DeliveryMode.DurableFirst;
             // What is parked and discarded by this very batch lies behind its cursor.
-            var (cursor, cursorTotals, counters) = CursorWithPending();
+            var (cursor, cursorTotals) = CursorWithPending();
             var blocks = takesMessages ? TakeBlocks(Math.Max(cursor, _durable), _committer.RecordsOnly ? 0 : Math.Min(bytesMax, BatchBytesMax)) : [];
             _committingReservation = _last > _reservedUpTo - ReservationSize / 2 || !_begun
                 ? Math.Max(_reservedUpTo, _life.BeginsAt - 1) + ReservationSize
                 : _reservedUpTo;
-            if (blocks.Count == 0 && cursor == _syncedCursor && _committingReservation == _reservedUpTo && NothingPending) return null;
-
             _committingParks = _pendingParks.Count;
-            _committingDiscards = [.. _pendingDiscards];
             _committingUnparks = _pendingUnparks.Count;
+            var settled = Math.Max(Math.Max(cursor, _durable), _committingLast);
+            _committingDiscards = [.. _pendingDiscards.Where(d => d.Range.Last <= settled)];
+            var records = _committingParks + _committingUnparks + _committingDiscards.Length;
+            if (blocks.Count == 0 && cursor == _syncedCursor && _committingReservation == _reservedUpTo && records == 0) return null;
+
             _committedCursor = cursor;
             NoteLag();
             return new QueueCommit
@@ -166,12 +173,12 @@ public sealed partial class ChannelBuffer
                 CreatesId = _created ? null : Id,
                 Cursor = cursor,
                 TotalsAtCursor = cursorTotals,
-                Counters = counters,
+                Counters = CountersWithPending(),
                 ReservedUpTo = _committingReservation,
                 BeginsLife = _begun ? null : _life,
                 Blocks = blocks,
                 Parks = [.. _pendingParks],
-                Discards = [.. _pendingDiscards.Select(d => d.Range)],
+                Discards = [.. _committingDiscards.Select(d => d.Range)],
                 Unparks = [.. _pendingUnparks.Select(u => u.Sequence)],
             };
         }
@@ -207,7 +214,7 @@ public sealed partial class ChannelBuffer
         _deliverable.Set();
     }
 
-    /// <summary>The medium has room again: a source that waits may have nothing in the tail whose commit would wake it.</summary>
+    /// <summary>The store works or has room again: a source that waits may have nothing in the tail whose commit would wake it.</summary>
     internal void StoreHasRoom()
     {
         lock (_sync) WakeRoomWaiters();
@@ -233,24 +240,23 @@ public sealed partial class ChannelBuffer
         _committer.WakeBy(0);
     }
 
-    private (long Cursor, QueueTotals Totals, QueueCounters Counters) CursorWithPending()
+    private (long Cursor, QueueTotals Totals) CursorWithPending()
     {
-        var (cursor, totals, counters) = (_cursor, _cursorTotals, _counters);
+        var (cursor, totals) = (_cursor, _cursorTotals);
         foreach (var park in _pendingParks)
-        {
-            var parked = new QueueTotals(1, park.PayloadBytes);
-            counters = counters with { Parked = counters.Parked + parked };
-            if (park.FirstSequence == cursor + 1) (cursor, totals) = (park.LastSequence, totals + parked);
-        }
-
+            if (park.FirstSequence == cursor + 1) (cursor, totals) = (park.LastSequence, totals + new QueueTotals(1, park.PayloadBytes));
         foreach (var (range, size) in _pendingDiscards)
-        {
-            counters = counters with { Discarded = counters.Discarded + size };
             if (range.First == cursor + 1) (cursor, totals) = (range.Last, totals + size);
-        }
+        return (cursor, totals);
+    }
 
+    private QueueCounters CountersWithPending()
+    {
+        var counters = _counters;
+        foreach (var park in _pendingParks) counters = counters with { Parked = counters.Parked + new QueueTotals(1, park.PayloadBytes) };
+        foreach (var (_, size) in _committingDiscards) counters = counters with { Discarded = counters.Discarded + size };
         foreach (var (_, bytes) in _pendingUnparks) counters = counters with { Parked = counters.Parked - new QueueTotals(1, bytes) };
-        return (cursor, totals, counters);
+        return counters;
     }
 
     /// <summary>The unbroken run behind <paramref name="after"/>, in blocks; numbers that this batch discards or parks are left out.</summary>

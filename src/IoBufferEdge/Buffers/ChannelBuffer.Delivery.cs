@@ -63,6 +63,7 @@ public sealed partial class ChannelBuffer
             _linkUp = _taking = true;
             _holdUntilUs = 0;
             _lastAdvanceUs = _clock.NowUs;
+            WakeRoomWaiters();
         }
 
         Publish();

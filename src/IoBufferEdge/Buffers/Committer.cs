@@ -184,14 +184,27 @@ public sealed class Committer : IAsyncDisposable
         _newSegment = false;
         _failuresInARow = 0;
         if (!RecordsOnly) NoteWorking();
+        var wasFull = DeviceIsFull;
         DeviceIsFull = _store.Usage.DiskBytes >= _deviceMaxBytes;
         foreach (var queue in _inBatch) queue.Committed();
+        if (wasFull && !DeviceIsFull) WakeSources();
     }
 
     private void NoteWorking()
     {
-        if (Failure is not null) Log.StoreWorksAgain(_log);
+        if (Failure is null) return;
+        Log.StoreWorksAgain(_log);
         Failure = null;
+        WakeSources();
+    }
+
+    /// <summary>What kept every source waiting is over, also for those that have nothing in this batch.</summary>
+    private void WakeSources()
+    {
+        lock (_sync)
+        {
+            foreach (var queue in _queues) queue.StoreHasRoom();
+        }
     }
 
     private bool HasRoom => _store.Usage.FreeBytes >= Math.Min(RoomToResumeBytes, _deviceMaxBytes / 8);
@@ -201,8 +214,6 @@ public sealed class Committer : IAsyncDisposable
         if (!HasRoom) return;
         RecordsOnly = false;
         NoteWorking();
-        lock (_sync)
-            foreach (var queue in _queues) queue.StoreHasRoom();
     }
 
     private CommitBatch TakeBatch()

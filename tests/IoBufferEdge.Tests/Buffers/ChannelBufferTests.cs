@@ -193,43 +193,6 @@ public sealed class ChannelBufferTests
     }
 
     [Fact]
-    public void A_source_that_waits_for_room_when_the_channel_stops_is_told_so()
-    {
-        var rig = new BufferRig(new QueueSettings { Buffer = new BufferConfig { MaxBytes = 100 } });
-        rig.Elapse(50);
-        Assert.Equal(5, rig.Append(1, 6));
-        Task waiting = Task.CompletedTask;
-        rig.Do(() =>
-        {
-            waiting = rig.Buffer.WaitForRoomAsync(20, default).AsTask();
-            rig.Buffer.Receive(false);
-            return Task.CompletedTask;
-        });
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal(Enumerable.Range(1, 5), rig.Deliver());
-        Assert.True(waiting.IsCanceled);
-        Assert.Equal(0, rig.Append(6, 1));
-        rig.Buffer.Receive(true);
-        Assert.Equal(1, rig.Append(6, 1));
-    }
-
-    [Fact]
-    public void A_loss_right_before_a_life_s_gap_holds_nothing_up_while_the_sources_are_quiet()
-    {
-        var rig = new BufferRig();
-        rig.Elapse(50);
-        rig.AppendAll(1, 5);
-        rig.Elapse(500);
-        rig.Crash();
-        rig.Elapse(50);
-        rig.AppendAll(6, 5);
-        rig.Elapse(500);
-        Assert.True(rig.Disk.FlipBit());
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal(Enumerable.Range(6, 5), rig.Deliver());
-    }
-
-    [Fact]
     public void Nothing_behind_a_parked_message_is_sent_before_its_record_is_synced()
     {
         var rig = new BufferRig();
