@@ -117,6 +117,8 @@ internal sealed class StoredQueue
 {
     public required int Number { get; init; }
 
+    private const int PassedKept = 64;
+
     public required string Id { get; init; }
 
     public long Cursor { get; private set; }
@@ -172,10 +174,10 @@ internal sealed class StoredQueue
             for (var number = range.First; number <= range.Last; number++) Discarded.Add(number);
         }
 
-
+        // Records that the cursor has passed stay for a while, as on the real engine: a stop may set the cursor back.
         Blocks.RemoveAll(block => block.Last <= Cursor);
-        Lives.RemoveAll(record => record.Gap.Last <= Cursor);
-        Discards.RemoveAll(range => range.Last <= Cursor);
+        while (Lives.Count > PassedKept && Lives[PassedKept].Gap.Last <= Cursor) Lives.RemoveAt(0);
+        while (Discards.Count > PassedKept && Discards[PassedKept].Last <= Cursor) Discards.RemoveAt(0);
     }
 
     /// <summary>The block that contains the number, the one written last if several do; else the lowest one above it.</summary>
@@ -217,8 +219,8 @@ internal sealed class StoredQueue
             TotalsAtCursor = TotalsAtCursor,
             TotalsAtEnd = end is not null && end.Last > Cursor ? end.TotalsAfter() : TotalsAtCursor,
             Counters = Counters,
-            Lives = [.. Lives.OrderBy(life => life.BeginsAt)],
-            Discarded = [.. Discards.OrderBy(range => range.First)],
+            Lives = [.. Lives.Where(life => life.Gap.Last > Cursor).OrderBy(life => life.BeginsAt)],
+            Discarded = [.. Discards.Where(range => range.Last > Cursor).Distinct().OrderBy(range => range.First)],
             Lost = Holes(whole),
         };
     }
@@ -228,7 +230,7 @@ internal sealed class StoredQueue
     {
         var known = whole.Select(block => new SequenceRange(block.First, block.Last)).Concat(Discards).Concat(Lives.Select(life => life.Gap))
             .Concat(Parks.Keys.Select(number => new SequenceRange(number, number)))
-            .Where(range => range.Count > 0).OrderBy(range => range.First);
+            .Where(range => range.Count > 0 && range.Last > Cursor).OrderBy(range => range.First);
         var holes = new List<SequenceRange>();
         var next = Cursor + 1;
         var end = whole.Count == 0 ? Cursor : whole.Max(block => block.Last);

@@ -47,11 +47,12 @@ public sealed partial class ChannelBuffer
         }
 
         var first = blocks[0].FirstSequence;
-        var holes = _gaps.Between(first, blocks[^1].LastSequence).ToList();
         var totalsBefore = _tail.Find(first)!.TotalsThrough((int)(first - _tail.Find(first)!.FirstSequence) - 1);
         if (!_writeBackUnderWay && _cursor >= first)
         {
-            // These messages count as buffered again; numbers in between that were discarded or parked stay what they are.
+            // These messages count as buffered again; what was discarded or parked up to here stays what it is, and needs a record of its own,
+            // because the cursor no longer says so. A life's record is still there.
+            _writeBack = _writeBack with { Last = Math.Max(_writeBack.Last, _cursor) };
             var messages = blocks.Sum(b => (long)b.Count);
             var bytes = blocks.Sum(b => (long)b.PayloadBytes);
             _counters = _counters with { Delivered = _counters.Delivered - new QueueTotals(messages, bytes) };
@@ -74,9 +75,8 @@ public sealed partial class ChannelBuffer
             TotalsAtCursor = totalsBefore,
             Counters = _counters,
             ReservedUpTo = _reservedUpTo,
-            BeginsLife = holes.Exists(IsLifeGap) ? _life : null,
             Blocks = blocks,
-            Discards = [.. holes.Where(h => !IsLifeGap(h))],
+            Discards = [.. _gaps.SettledBetween(first, _writeBack.Last)],
         };
     }
 
@@ -90,8 +90,6 @@ public sealed partial class ChannelBuffer
 
     /// <summary>A life that has not begun begins with an ordinary batch; what is written back follows it.</summary>
     private bool HasWriteBackLocked => _begun && _writeBack.Count > 0;
-
-    private bool IsLifeGap(SequenceRange hole) => hole == _life.Gap;
 
     /// <summary>Blocks of what is in memory between two numbers; what was discarded or parked is left out.</summary>
     private List<SlabBlock> BlocksBetween(long first, long last)

@@ -78,9 +78,9 @@ internal sealed class GapList
         _passed -= count;
     }
 
-    /// <summary>The gaps that lie between two numbers.</summary>
-    public IEnumerable<SequenceRange> Between(long first, long last) =>
-        _gaps.Where(g => g.Range.First > first && g.Range.Last < last).Select(g => g.Range);
+    /// <summary>The gaps behind one number and up to another that stand for messages: parked, discarded, lost.</summary>
+    public IEnumerable<SequenceRange> SettledBetween(long after, long last) =>
+        _gaps.Where(g => g.Range.First > after && g.Range.Last <= last && g.Totals.Messages > 0).Select(g => g.Range);
 
     private readonly record struct Gap(SequenceRange Range, QueueTotals Totals);
 }

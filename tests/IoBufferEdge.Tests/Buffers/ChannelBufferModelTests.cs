@@ -88,16 +88,16 @@ public sealed class ChannelBufferModelTests
         public string? Run(List<(Step Step, int Argument)> steps)
         {
             Start();
-            foreach (var (step, argument) in steps)
+            for (var i = 0; i < steps.Count; i++)
             {
-                Do(step, argument);
-                if ((_failure ??= _scheduler.Violation) is not null) return $"{_failure} (at {step} {argument})";
+                Do(steps[i].Step, steps[i].Argument);
+                if ((_failure ??= _scheduler.Violation) is not null) return $"{_failure} (after {string.Join(", ", steps.Take(i + 1))})";
             }
 
             _disk.CommitFailureRate = 0;
             _disk.Full = false;
             Drain();
-            return _failure ?? _scheduler.Violation;
+            return (_failure ?? _scheduler.Violation) is { } failure ? $"{failure} (in the end, after {string.Join(", ", steps)})" : null;
         }
 
         private void Do(Step step, int argument)

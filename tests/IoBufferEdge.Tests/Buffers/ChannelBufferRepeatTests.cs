@@ -54,6 +54,34 @@ public sealed class ChannelBufferRepeatTests
     }
 
     [Fact]
+    public void A_message_parked_behind_what_a_stop_writes_back_stays_parked()
+    {
+        var rig = new BufferRig(new QueueSettings { Delivery = DeliveryMode.DurableFirst, ResendBytes = 1000 });
+        rig.Elapse(50);
+        rig.AppendAll(1, 3, bytes: 100);
+        rig.Elapse(500);
+        rig.Buffer.BeginLink(maxInFlightMessages: 1);
+        rig.Do(async () =>
+        {
+            rig.Buffer.Confirm((await rig.Buffer.TakeRunAsync()).LastSequence);
+            rig.Buffer.Park((await rig.Buffer.TakeRunAsync()).FirstSequence);
+        });
+        rig.Elapse(500);
+        rig.Buffer.EndLink(Reset);
+        rig.Do(async () =>
+        {
+            rig.Buffer.Flush(true);
+            rig.Buffer.WriteBackKept();
+            Assert.True(await rig.Buffer.WaitFlushedAsync(TimeSpan.FromSeconds(5), rig.Time));
+        });
+        rig.Crash();
+        rig.Elapse(50);
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal([1, 3], rig.Deliver());
+        Assert.Equal((1L, 0L, 0L), (rig.Buffer.Ledger.Parked, rig.Buffer.Ledger.Imbalance, rig.Buffer.Ledger.Lost));
+    }
+
+    [Fact]
     public void A_stop_writes_back_even_if_the_life_could_not_begin_before()
     {
         var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
