@@ -45,6 +45,7 @@ unpack_missing() {
   local folder=$1 package downloads
   shift
   command -v apt-get >/dev/null || { say "not a Debian system: tests with $* are skipped"; return 0; }
+  mkdir -p artifacts/logs
   for package in "$@"; do
     [ ! -e "$folder/.$package" ] || continue
     say "unpacking $package into $folder"
