@@ -10,7 +10,8 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// <para>A receiver tells of a larger window only with an acknowledgement, or when its reader has at least doubled one that was half closed: a
 /// peer that has long read everything may look behind by half its buffer (3.7 MB seen over loopback). Once everything is acknowledged only
 /// more bytes, or the keepalive, make it say more. So a sender that waits then may ask with a run: at once, and after 1, 2, 4 … ms. The
-/// window's right edge (acknowledged + window) moves as far as the peer has read: what was asked with and not read is bounded.</para>
+/// window's right edge (acknowledged + window) moves as far as the peer has read, and shows it with the next asking: what was asked with and
+/// not read is bounded, so askings are short.</para>
 /// <para>A window may also shrink for good, when the kernel finds that segments take more of its buffer than it thought. A reader that takes
 /// what each of six askings brought, and no more in the ever longer pauses between, has nothing else to read: then the present window is
 /// the largest. Not thread-safe.</para>
@@ -20,7 +21,7 @@ internal sealed class PeerWindow(TimeProvider time)
     private static readonly TimeSpan AskAfter = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan AskAfterAtMost = TimeSpan.FromSeconds(1);
     private const int AsksToBeSure = 6;
-    private const int BytesToBeSure = 64 * 1024;
+    private const int BytesToBeSure = 16 * 1024;
     private long _largestBytes;
     private long _acknowledgedBytes;
     private long _presentBytes;
@@ -33,6 +34,9 @@ internal sealed class PeerWindow(TimeProvider time)
     private long _windowAtFirstAsk;
     private long _askedAt;
     private TimeSpan _askAfter;
+
+    /// <summary>How much is enough to ask with.</summary>
+    public const int AskBytes = 4 * 1024;
 
     /// <summary>The last bytes that the peer acknowledged have widened its window beyond anything before: write little at a time.</summary>
     public bool IsGrowing { get; private set; }
@@ -72,7 +76,7 @@ internal sealed class PeerWindow(TimeProvider time)
     public bool MayAsk(int bytes, long unreadBytesMax)
     {
         if (time.GetElapsedTime(_askedAt) < _askAfter) return false;
-        if (_asks > 0 && _presentBytes > _windowAtFirstAsk + _askedBytes / 8) (_asks, _askedBytes, _askAfter) = (0, 0, TimeSpan.Zero);
+        if (_asks > 0 && _presentBytes > _windowAtFirstAsk + _askedBytes / 4) (_asks, _askedBytes, _askAfter) = (0, 0, TimeSpan.Zero);
         if (HasShrunkForGood) _largestBytes = _presentBytes;
         if (_unreadOfAskedBytes >= unreadBytesMax) return false;
         if (_asks++ == 0) _windowAtFirstAsk = _presentBytes;
@@ -84,6 +88,6 @@ internal sealed class PeerWindow(TimeProvider time)
     }
 
     private bool HasShrunkForGood =>
-        _asks >= AsksToBeSure && _askedBytes >= BytesToBeSure && _unreadOfAskedBytes <= _askedBytes / 8 &&
-        _presentBytes >= _windowAtFirstAsk - _askedBytes / 8;
+        _asks >= AsksToBeSure && _askedBytes >= BytesToBeSure && _unreadOfAskedBytes <= _askedBytes / 4 &&
+        _presentBytes >= _windowAtFirstAsk - _askedBytes / 4;
 }

@@ -90,15 +90,11 @@ internal sealed class TcpDestinationLink : IDestinationLink
 
     public async ValueTask SendAsync(DeliveryRun run, CancellationToken cancel)
     {
-        if (_options.Pacer is not { } pacer)
-        {
-            await SendNowAsync(run, cancel);
-            return;
-        }
-
         for (var sent = 0; sent < run.Count;)
         {
-            var part = run.Slice(sent, await pacer.TakeAsync(run.Count - sent, cancel));
+            var part = run.Slice(sent, run.Count - sent);
+            if (LooksBehind()) part = part.Slice(0, Math.Max(1, part.CountWithin(PeerWindow.AskBytes)));
+            if (_options.Pacer is { } pacer) part = part.Slice(0, await pacer.TakeAsync(part.Count, cancel));
             await SendNowAsync(part, cancel);
             sent += part.Count;
         }
@@ -191,6 +187,14 @@ internal sealed class TcpDestinationLink : IDestinationLink
             _window.Opened();
             return true;
         }
+    }
+
+    /// <summary>More than the window is outstanding: what goes out next can only be asked with.</summary>
+    private bool LooksBehind()
+    {
+        if (!IsTransport || _sink is null) return false;
+        var outstandingBytes = OutstandingBytes(_connection.Inspect());
+        return outstandingBytes > _sink.WindowBytes(outstandingBytes, HiddenBytes);
     }
 
     /// <summary>How much the peer has not read or not acknowledged, as far as its window shows.</summary>
