@@ -11,9 +11,9 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// nothing moves, and sleeps when nothing is in flight. Acknowledged = bytes sent (read first) less the kernel's send queue, while the
 /// connection stands. What the peer sends is read by a second loop, or our own close would turn into a reset.</para>
 /// <para>Limits: what the peer has not read is an estimate (<see cref="PeerWindow"/>). A run is admitted whole once what shows as unread and
-/// the unacknowledged bytes are within the window; while the peer's window grows it goes out in small pieces. The estimate takes no part in
-/// what counts as an orderly end: of 153 connections over loopback whose peer had read everything 16 showed 8 B to 98 KB unread in the
-/// window of their very FIN.</para>
+/// the unacknowledged bytes are within the window; while the peer's window grows it goes out in small pieces, and beyond the window a few
+/// messages at a time may ask for more. The estimate takes no part in what counts as an orderly end: of 153 connections over loopback whose
+/// peer had read everything 16 showed 8 B to 98 KB unread in the window of their very FIN.</para>
 /// </summary>
 internal sealed class TcpDestinationLink : IDestinationLink
 {
@@ -93,7 +93,6 @@ internal sealed class TcpDestinationLink : IDestinationLink
         for (var sent = 0; sent < run.Count;)
         {
             var part = run.Slice(sent, run.Count - sent);
-            if (LooksBehind()) part = part.Slice(0, Math.Max(1, part.CountWithin(PeerWindow.AskBytes)));
             if (_options.Pacer is { } pacer) part = part.Slice(0, await pacer.TakeAsync(part.Count, cancel));
             await SendNowAsync(part, cancel);
             sent += part.Count;
@@ -130,7 +129,17 @@ internal sealed class TcpDestinationLink : IDestinationLink
     private async ValueTask SendNowAsync(DeliveryRun run, CancellationToken cancel)
     {
         if (_acks is not null && run.Count > 1) throw new ArgumentException("One message waits for its answer at a time.", nameof(run));
-        await WaitForRoomAsync(run, cancel);
+        for (var sent = 0; sent < run.Count;)
+        {
+            var rest = run.Slice(sent, run.Count - sent);
+            var admitted = rest.Slice(0, await WaitForRoomAsync(rest, cancel));
+            await WriteRunAsync(admitted);
+            sent += admitted.Count;
+        }
+    }
+
+    private async ValueTask WriteRunAsync(DeliveryRun run)
+    {
         BeginWrite(run);
         try
         {
@@ -146,20 +155,24 @@ internal sealed class TcpDestinationLink : IDestinationLink
         EndWrite(run);
     }
 
-    private async ValueTask WaitForRoomAsync(DeliveryRun run, CancellationToken cancel)
+    /// <returns>How many messages of the run may go out now.</returns>
+    private async ValueTask<int> WaitForRoomAsync(DeliveryRun run, CancellationToken cancel)
     {
-        if (HasRoom(run)) return;
+        var admitted = Admit(run);
+        if (admitted > 0) return admitted;
         await using var stopped = cancel.UnsafeRegister(static link => ((TcpDestinationLink)link!)._room.Set(), this);
         lock (_lock) _senderWaits = true;
         _wake.Set();
         try
         {
-            do
+            while (admitted == 0)
             {
                 await _room.WaitAsync();
                 cancel.ThrowIfCancellationRequested();
+                admitted = Admit(run);
             }
-            while (!HasRoom(run));
+
+            return admitted;
         }
         finally
         {
@@ -167,8 +180,9 @@ internal sealed class TcpDestinationLink : IDestinationLink
         }
     }
 
+    /// <summary>All of the run within the window; beyond it the little that may be asked with, or nothing yet.</summary>
     /// <exception cref="IOException">The link has ended.</exception>
-    private bool HasRoom(in DeliveryRun run)
+    private int Admit(in DeliveryRun run)
     {
         if (_sink is null) throw new InvalidOperationException("WatchAsync starts before the first SendAsync.");
         var state = _connection.Inspect();
@@ -178,23 +192,20 @@ internal sealed class TcpDestinationLink : IDestinationLink
                 throw new IOException(_end?.Reason ?? $"{_connection.Remote} has closed the connection.");
         }
 
-        if (!IsTransport) return true;
+        if (!IsTransport) return run.Count;
         var outstandingBytes = OutstandingBytes(state);
         var windowBytes = _sink.WindowBytes(outstandingBytes, HiddenBytes);
         lock (_lock)
         {
-            if (outstandingBytes > windowBytes) return state.UnacknowledgedBytes == 0 && _window.MayAsk(run.Payload.Length, windowBytes / 4);
-            _window.Opened();
-            return true;
-        }
-    }
+            if (outstandingBytes <= windowBytes)
+            {
+                _window.Opened();
+                return run.Count;
+            }
 
-    /// <summary>More than the window is outstanding: what goes out next can only be asked with.</summary>
-    private bool LooksBehind()
-    {
-        if (!IsTransport || _sink is null) return false;
-        var outstandingBytes = OutstandingBytes(_connection.Inspect());
-        return outstandingBytes > _sink.WindowBytes(outstandingBytes, HiddenBytes);
+            var few = run.Slice(0, Math.Max(1, run.CountWithin(PeerWindow.AskBytes)));
+            return state.UnacknowledgedBytes == 0 && _window.MayAsk(few.Payload.Length, windowBytes / 4) ? few.Count : 0;
+        }
     }
 
     /// <summary>How much the peer has not read or not acknowledged, as far as its window shows.</summary>
@@ -320,7 +331,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
         }
 
         if (confirmed > 0) _sink!.Confirmed(confirmed);
-        if (IsTransport) Admit(senderWaits, outstandingBytes, state);
+        if (IsTransport) TellOfRoom(senderWaits, outstandingBytes, state);
         var moved = bytesSent != _lookedBytesSent || state.UnacknowledgedBytes != _state.UnacknowledgedBytes ||
             state.PeerWindowBytes != _state.PeerWindowBytes;
         (_lookedBytesSent, _state) = (bytesSent, state);
@@ -328,7 +339,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
     }
 
     /// <summary>Tells the buffer what is outstanding, and a waiting sender to ask again.</summary>
-    private void Admit(bool senderWaits, long outstandingBytes, in SendState state)
+    private void TellOfRoom(bool senderWaits, long outstandingBytes, in SendState state)
     {
         var hasRoom = outstandingBytes <= _sink!.WindowBytes(outstandingBytes, HiddenBytes);
         if (senderWaits && (hasRoom || state.UnacknowledgedBytes == 0)) _room.Set();
