@@ -14,13 +14,7 @@ public class PowerCutTests(ITestOutputHelper output) : SystemTest(output)
     [Fact]
     public void What_the_first_life_acknowledged_is_there_although_nothing_unsynced_is()
     {
-        var (disk, ledger) = (NewDisk(), new Ledger());
-        var receiver = Keep(new Receiver(ledger));
-        var port = FreePort.Tcp();
-        var gateway = GatewayOn(disk, port, receiver);
-        gateway.Start();
-        var sender = Sender(ledger, SenderKind.Bytes, port);
-        Wait.Until(() => ledger.Acknowledged > 1000, 30, "1,000 acknowledgements", () => gateway.LastLines);
+        var (disk, ledger, receiver, gateway, sender) = UnderLoad();
         gateway.Kill();
         disk.EndLife();
         disk.Cut(null);
@@ -46,13 +40,7 @@ public class PowerCutTests(ITestOutputHelper output) : SystemTest(output)
     [Fact]
     public void A_sync_that_failed_and_reads_back_is_written_anew()
     {
-        var (disk, ledger) = (NewDisk(), new Ledger());
-        var receiver = Keep(new Receiver(ledger));
-        var port = FreePort.Tcp();
-        var gateway = GatewayOn(disk, port, receiver);
-        gateway.Start();
-        var sender = Sender(ledger, SenderKind.Bytes, port);
-        Wait.Until(() => ledger.Acknowledged > 1000, 30, "1,000 acknowledgements", () => gateway.LastLines);
+        var (disk, ledger, receiver, gateway, sender) = UnderLoad();
         disk.Fail(DiskCalls.Sync, TestDisk.EIO, ".log", times: 1);
         Wait.Until(() => disk.Failed == 1, 10, "a sync of the log to fail", () => gateway.LastLines);
         var before = ledger.Acknowledged;
@@ -84,7 +72,18 @@ public class PowerCutTests(ITestOutputHelper output) : SystemTest(output)
         return Keep(new TestDisk());
     }
 
-    private GatewayProcess GatewayOn(TestDisk disk, int port, Receiver receiver) => Keep(new GatewayProcess(
-        Config.Gateway(Config.Channel(Id, port, receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""")),
-        dataFolder: disk.DataFolder, environment: disk.Environment));
+    /// <summary>A gateway on a disk that can fail, whose destination is away and that has acknowledged its first thousand messages.</summary>
+    private (TestDisk Disk, Ledger Ledger, Receiver Receiver, GatewayProcess Gateway, NumberedSender Sender) UnderLoad()
+    {
+        var (disk, ledger) = (NewDisk(), new Ledger());
+        var receiver = Keep(new Receiver(ledger));
+        var port = FreePort.Tcp();
+        var gateway = Keep(new GatewayProcess(
+            Config.Gateway(Config.Channel(Id, port, receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""")),
+            dataFolder: disk.DataFolder, environment: disk.Environment));
+        gateway.Start();
+        var sender = Sender(ledger, SenderKind.Bytes, port);
+        Wait.Until(() => ledger.Acknowledged > 1000, 30, "1,000 acknowledgements", () => gateway.LastLines);
+        return (disk, ledger, receiver, gateway, sender);
+    }
 }
