@@ -116,11 +116,11 @@ public static unsafe partial class SerialCalls
         write(wake, (byte*)&one, sizeof(ulong));
     }
 
-    /// <summary>Forgets the wakes so far.</summary>
-    public static void ClearWake(SafeFileHandle wake)
+    /// <summary>Forgets the wakes so far. False: there were none.</summary>
+    public static bool ClearWake(SafeFileHandle wake)
     {
         ulong count;
-        read(wake, (byte*)&count, sizeof(ulong));
+        return read(wake, (byte*)&count, sizeof(ulong)) == sizeof(ulong);
     }
 
     /// <summary>TIOCOUTQ: bytes in the kernel's send queue; a hardware FIFO's may or may not be among them.</summary>

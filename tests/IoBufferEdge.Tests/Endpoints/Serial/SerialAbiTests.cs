@@ -6,7 +6,7 @@ using IoBufferEdge.Interop.Linux;
 namespace IoBufferEdge.Tests.Endpoints.Serial;
 
 /// <summary>
-/// What the serial calls take from the kernel's headers, compared with those headers by a C table, compiled for x64 and for arm64.
+/// What the serial and GPIO calls take from the kernel's headers, compared with those headers by a C table, compiled for x64 and for arm64.
 /// </summary>
 public sealed class SerialAbiTests
 {
@@ -64,6 +64,37 @@ public sealed class SerialAbiTests
         ("SCHED_FIFO", LinuxThreads.RealTimePolicy), ("sizeof(struct sched_param)", sizeof(int)),
         ("sizeof(struct timespec)", Unsafe.SizeOf<LinuxThreads.TimeSpec>()),
         ("CLOCK_MONOTONIC", LinuxThreads.MonotonicClock), ("TIMER_ABSTIME", LinuxThreads.AbsoluteTime),
+        ("GPIO_GET_CHIPINFO_IOCTL", GpioCalls.ChipInfoRequest), ("GPIO_V2_GET_LINEINFO_IOCTL", GpioCalls.LineInfoRequest),
+        ("GPIO_V2_GET_LINE_IOCTL", GpioCalls.LineRequest), ("GPIO_V2_LINE_SET_CONFIG_IOCTL", GpioCalls.SetConfigRequest),
+        ("GPIO_V2_LINE_GET_VALUES_IOCTL", GpioCalls.GetValuesRequest), ("GPIO_V2_LINE_SET_VALUES_IOCTL", GpioCalls.SetValuesRequest),
+        ("GPIO_MAX_NAME_SIZE", Unsafe.SizeOf<GpioName>()), ("sizeof(struct gpiochip_info)", Unsafe.SizeOf<GpioChipRecord>()),
+        ("offsetof(struct gpiochip_info, label)", Offset<GpioChipRecord>(nameof(GpioChipRecord.Label))),
+        ("offsetof(struct gpiochip_info, lines)", Offset<GpioChipRecord>(nameof(GpioChipRecord.Lines))),
+        ("sizeof(struct gpio_v2_line_info)", Unsafe.SizeOf<GpioLineRecord>()),
+        ("offsetof(struct gpio_v2_line_info, consumer)", Offset<GpioLineRecord>(nameof(GpioLineRecord.Consumer))),
+        ("offsetof(struct gpio_v2_line_info, offset)", Offset<GpioLineRecord>(nameof(GpioLineRecord.Offset))),
+        ("offsetof(struct gpio_v2_line_info, flags)", Offset<GpioLineRecord>(nameof(GpioLineRecord.Flags))),
+        ("sizeof(struct gpio_v2_line_config)", Unsafe.SizeOf<GpioLineConfigRecord>()),
+        ("offsetof(struct gpio_v2_line_config, num_attrs)", Offset<GpioLineConfigRecord>(nameof(GpioLineConfigRecord.AttributeCount))),
+        ("offsetof(struct gpio_v2_line_config, attrs[0].attr.id)", Offset<GpioLineConfigRecord>(nameof(GpioLineConfigRecord.AttributeId))),
+        ("offsetof(struct gpio_v2_line_config, attrs[0].attr.values)", Offset<GpioLineConfigRecord>(nameof(GpioLineConfigRecord.AttributeValues))),
+        ("offsetof(struct gpio_v2_line_config, attrs[0].mask)", Offset<GpioLineConfigRecord>(nameof(GpioLineConfigRecord.AttributeMask))),
+        ("GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES", GpioLineConfigRecord.OutputValues),
+        ("sizeof(struct gpio_v2_line_request)", Unsafe.SizeOf<GpioLineRequestRecord>()),
+        ("offsetof(struct gpio_v2_line_request, consumer)", Offset<GpioLineRequestRecord>(nameof(GpioLineRequestRecord.Consumer))),
+        ("offsetof(struct gpio_v2_line_request, config)", Offset<GpioLineRequestRecord>(nameof(GpioLineRequestRecord.Config))),
+        ("offsetof(struct gpio_v2_line_request, num_lines)", Offset<GpioLineRequestRecord>(nameof(GpioLineRequestRecord.LineCount))),
+        ("offsetof(struct gpio_v2_line_request, fd)", Offset<GpioLineRequestRecord>(nameof(GpioLineRequestRecord.Descriptor))),
+        ("sizeof(struct gpio_v2_line_values)", Unsafe.SizeOf<GpioLineValues>()),
+        ("offsetof(struct gpio_v2_line_values, mask)", Offset<GpioLineValues>(nameof(GpioLineValues.Mask))),
+        ("sizeof(struct gpio_v2_line_event)", Unsafe.SizeOf<GpioEdge>()),
+        ("offsetof(struct gpio_v2_line_event, id)", Offset<GpioEdge>(nameof(GpioEdge.Kind))),
+        ("offsetof(struct gpio_v2_line_event, seqno)", Offset<GpioEdge>(nameof(GpioEdge.Sequence))),
+        ("GPIO_V2_LINE_EVENT_RISING_EDGE", GpioEdge.Rising),
+        ("GPIO_V2_LINE_FLAG_USED", (long)LineFlags.Used), ("GPIO_V2_LINE_FLAG_ACTIVE_LOW", (long)LineFlags.ActiveLow),
+        ("GPIO_V2_LINE_FLAG_INPUT", (long)LineFlags.Input), ("GPIO_V2_LINE_FLAG_OUTPUT", (long)LineFlags.Output),
+        ("GPIO_V2_LINE_FLAG_EDGE_RISING", (long)LineFlags.RisingEdge), ("GPIO_V2_LINE_FLAG_EDGE_FALLING", (long)LineFlags.FallingEdge),
+        ("GPIO_V2_LINE_FLAG_BIAS_PULL_UP", (long)LineFlags.PullUp), ("GPIO_V2_LINE_FLAG_BIAS_PULL_DOWN", (long)LineFlags.PullDown),
     ];
 
     [Theory]
@@ -105,6 +136,7 @@ public sealed class SerialAbiTests
         #include <sys/file.h>
         #include <asm/termbits.h>
         #include <asm/ioctls.h>
+        #include <linux/gpio.h>
         #include <linux/serial.h>
         #include <linux/tty_flags.h>
         #define TIOCM_DTR 0x002
