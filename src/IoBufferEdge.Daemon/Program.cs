@@ -25,6 +25,9 @@ status.SetAction((parsed, cancel) => Client(parsed).StatusAsync(parsed.GetValue(
 var reload = new Command("reload", "Make the running gateway read its configuration file again, and wait for the outcome.") { data, json };
 reload.SetAction((parsed, cancel) => Client(parsed).AskAsync("reload", null, cancel));
 
+var identify = new Command("identify", "Let the LEDs of this device alternate for a minute.") { data, json };
+identify.SetAction((parsed, cancel) => Client(parsed).AskAsync("identify", null, cancel));
+
 var channelList = new Command("list", "Show the channels.") { data, json };
 channelList.SetAction((parsed, cancel) => Client(parsed).ListChannelsAsync(cancel));
 var channels = new Command("channel", "See and steer channels.")
@@ -46,7 +49,7 @@ version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
-    run, check, status, reload, channels, park, version,
+    run, check, status, reload, identify, channels, park, version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

@@ -41,6 +41,7 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
     private readonly Dictionary<string, ChannelBuffer> _queues = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Channel> _channels = new(StringComparer.Ordinal);
     private readonly Dictionary<string, QueueOpening> _idle = new(StringComparer.Ordinal);
+    private readonly DeliveryProgress _progress;
     private readonly long _startedAt;
     private readonly long _life;
 
@@ -51,12 +52,14 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
     private Committer? _committer;
     private int _lastQueueNumber;
     private string? _configError;
+    private (long From, TimeSpan Span)? _identify;
 
     public Gateway(GatewayConfig config, GatewayServices services)
     {
         _config = config;
         _services = services;
         _memory = new MemoryBudget(config.Buffer.MemoryBytes);
+        _progress = new DeliveryProgress(services.Time);
         _startedAt = services.Time.GetTimestamp();
         _life = services.Random.NextInt64(1, long.MaxValue);
     }
@@ -211,6 +214,12 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
         return await ParkedMessages.ListAsync(_services.Store, channel.Buffer.Number);
     }
 
+    /// <summary>Lets the LEDs show which device this is, for so long from now on.</summary>
+    public void Identify(TimeSpan span)
+    {
+        lock (_sync) _identify = (_services.Time.GetTimestamp(), span);
+    }
+
     public GatewayStatus Status
     {
         get
@@ -226,12 +235,13 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
                     Uptime = _services.Time.GetElapsedTime(_startedAt),
                     ConfigHash = ConfigHash,
                     ConfigError = _configError,
+                    Identifying = _identify is { } asked && _services.Time.GetElapsedTime(asked.From) < asked.Span,
                     Store = new StoreStatus(
                         _committer?.Failure?.Message, _committer?.Failure?.OutOfSpace ?? false, _opening?.Salvage, _opening?.Generation ?? 0, _life,
                         _committer?.LastCommitTook.TotalMilliseconds ?? 0, _config.Buffer.DeviceMaxBytes, _services.Store.Usage),
                     MemoryUsedBytes = _memory.UsedBytes,
                     MemoryTotalBytes = _memory.TotalBytes,
-                    Channels = [.. _config.Channels.Where(c => _queues.ContainsKey(c.Id)).Select(DescribeChannel)],
+                    Channels = [.. _config.Channels.Where(c => _queues.ContainsKey(c.Id)).Select(c => _progress.Note(DescribeChannel(c)))],
                     IdleQueues = [.. IdleQueues()],
                 };
             }

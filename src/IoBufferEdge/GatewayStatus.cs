@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Endpoints;
+using IoBufferEdge.Leds;
 
 namespace IoBufferEdge;
 
@@ -35,6 +36,12 @@ public sealed record GatewayStatus
 
     /// <summary>Where the applied configuration came from, and why the last one offered was refused, if it was.</summary>
     public string? ConfigError { get; init; }
+
+    /// <summary>Somebody looks for this device: its LEDs alternate.</summary>
+    public bool Identifying { get; init; }
+
+    /// <summary>Code of the cause that the LEDs show: <c>running</c>, <c>buffering</c>, …</summary>
+    public string LedCode => LedPattern.Of(this).Code;
 
     public required StoreStatus Store { get; init; }
 
@@ -116,6 +123,10 @@ public sealed record ChannelStatus
     /// <summary>Age of the oldest undelivered message in running time; null when there is none.</summary>
     [JsonPropertyName("oldest_age_s")]
     public TimeSpan? OldestAge { get; init; }
+
+    /// <summary>How long the cursor has not moved although messages wait; zero otherwise. As fine as the status is looked at.</summary>
+    [JsonPropertyName("standing_still_s")]
+    public TimeSpan StandingStill { get; init; }
 
     public string? LastError { get; init; }
 

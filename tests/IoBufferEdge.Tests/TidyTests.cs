@@ -34,11 +34,11 @@ public sealed partial class TidyTests
 
     private static readonly string[] TextEndings =
     [
-        ".cs", ".csproj", ".props", ".targets", ".sln", ".sh", ".md", ".json", ".txt", ".py", ".service",
+        ".cs", ".csproj", ".props", ".targets", ".sln", ".sh", ".md", ".json", ".txt", ".py", ".service", ".dts",
         "run", ".editorconfig", ".gitignore", ".gitattributes",
     ];
 
-    private static readonly string Root = FindRoot();
+    private static readonly string Root = Support.RepositoryRoot.Path;
     private static readonly List<TextFile> Files = [.. Walk(Root)];
 
     [Fact]
@@ -255,18 +255,6 @@ public sealed partial class TidyTests
     {
         var found = violations.ToList();
         Assert.True(found.Count == 0, string.Join('\n', found));
-    }
-
-    private static string FindRoot()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "IoBufferEdge.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder?.FullName
-            ?? throw new InvalidOperationException($"IoBufferEdge.sln is in no folder above {AppContext.BaseDirectory}.");
     }
 
     private static IEnumerable<TextFile> Walk(string folder)

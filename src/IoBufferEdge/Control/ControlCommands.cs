@@ -8,6 +8,9 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
 {
     private const int PreviewBytes = 32;
 
+    /// <summary>Long enough to walk along a row of cabinets.</summary>
+    private static readonly TimeSpan IdentifyFor = TimeSpan.FromMinutes(1);
+
     public async ValueTask<ControlResponse> HandleAsync(ControlRequest request, CancellationToken cancel)
     {
         if (request.Channel is { } id) return await OnChannelAsync(request.Command, id, cancel) ?? NoChannel(id);
@@ -15,10 +18,17 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
         {
             "status" => new ControlResponse { Ok = true, Status = gateway.Status },
             "reload" => ControlResponse.Done(await reloadAsync()),
+            "identify" => Identify(),
             "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" =>
                 ControlResponse.Failed($"\"{request.Command}\" needs the id of a channel in the key \"channel\"."),
             _ => Unknown(request.Command),
         };
+    }
+
+    private ControlResponse Identify()
+    {
+        gateway.Identify(IdentifyFor);
+        return ControlResponse.Done($"The LEDs alternate for {IdentifyFor.TotalSeconds} s.");
     }
 
     /// <summary>Null: there is no such channel.</summary>
@@ -55,5 +65,5 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
         ControlResponse.Failed($"There is no channel \"{id}\" that is enabled: \"status\" names them.");
 
     private static ControlResponse Unknown(string command) => ControlResponse.Failed(
-        $"There is no command \"{command}\": status, reload, channel pause|resume|retry and park list|replay are.");
+        $"There is no command \"{command}\": status, reload, identify, channel pause|resume|retry and park list|replay are.");
 }

@@ -16,6 +16,9 @@ public interface IGatewayControl
     /// <summary>Cuts a backoff short.</summary>
     bool RetryNow(string channelId);
 
+    /// <summary>Lets the LEDs show which device this is, for so long from now on.</summary>
+    void Identify(TimeSpan span);
+
     /// <summary>The parked messages in order.</summary>
     Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId);
 

@@ -19,7 +19,7 @@ public static class StatusText
         var text = new StringBuilder();
         var device = status.DeviceId is null ? "" : $" {status.DeviceId}";
         var config = status.ConfigHash is { Length: >= 8 } hash ? $"config {hash[..8]}" : "built-in config";
-        text.AppendLine($"IoBufferEdge {status.Version}{device}: {Word(status.State)} for {Span(status.Uptime)}, {config}");
+        text.AppendLine($"IoBufferEdge {status.Version}{device}: {Word(status.State)} for {Span(status.Uptime)}, {config}, LEDs {status.LedCode}");
         var store = status.Store;
         text.AppendLine($"store {Size(store.Usage.DiskBytes)} of {Size(store.DeviceMaxBytes)}, "
             + $"{Size(store.Usage.FreeBytes)} free on the medium, {Size(store.Usage.WrittenBytes)} written; "

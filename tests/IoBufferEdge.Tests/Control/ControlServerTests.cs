@@ -76,6 +76,15 @@ public sealed class ControlServerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Identify_needs_no_channel()
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var answer = await client.AskAsync(new ControlRequest { Command = "identify" }, Never);
+        Assert.Equal("The LEDs alternate for 60 s.", answer.Message);
+        Assert.Equal(["identify 60"], _gateway.Calls);
+    }
+
+    [Fact]
     public async Task Parked_messages_are_listed()
     {
         using var client = await ControlClient.ConnectAsync(SocketPath, Never);

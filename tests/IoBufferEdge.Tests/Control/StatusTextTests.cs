@@ -14,7 +14,7 @@ public class StatusTextTests
         };
 
         Assert.Equal("""
-            IoBufferEdge 0.1.0 gw-0017: running for 3 h 12 min, config 3f2a91c4
+            IoBufferEdge 0.1.0 gw-0017: running for 3 h 12 min, config 3f2a91c4, LEDs offline
             store 1.2 MB of 4.3 GB, 12.3 GB free on the medium, 5.0 MB written; memory 3.1 MB of 12.0 MB
 
             CHANNEL  STATE    SOURCE               DESTINATION        RECEIVED  DELIVERED  BUFFERED  PARKED  DISCARDED      OLDEST  RETRY IN

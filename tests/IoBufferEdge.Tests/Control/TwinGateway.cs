@@ -18,6 +18,8 @@ internal sealed class TwinGateway : IGatewayControl
 
     public bool RetryNow(string channelId) => Call("retry", channelId);
 
+    public void Identify(TimeSpan span) => Calls.Add($"identify {span.TotalSeconds}");
+
     public Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId) => channelId == "broken"
         ? throw new StoreException("The store is closed.")
         : Task.FromResult<IReadOnlyList<ParkedMessage>?>([new ParkedMessage(7, "hi"u8.ToArray())]);

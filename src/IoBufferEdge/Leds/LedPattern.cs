@@ -1,0 +1,90 @@
+using IoBufferEdge.Endpoints;
+
+namespace IoBufferEdge.Leds;
+
+/// <summary>
+/// What the two LEDs of a gateway show: STAT (green) and ERR (red), for one cause at a time. A pure function of the status; the first
+/// cause in <see cref="Causes"/> that holds is shown, and its code stands in the status as well. They show progress, not process: a
+/// gateway that has messages waiting, a destination that is there and nothing delivered does not look like one that works.
+/// </summary>
+/// <param name="Code">The cause, as MQTT, the status and the command line name it.</param>
+/// <param name="Meaning">One sentence for who stands before the device.</param>
+/// <param name="Remedy">What helps; empty where there is nothing to do.</param>
+public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string Meaning, string Remedy)
+{
+    /// <summary>How long a connected destination may take nothing before that shows: above a slow device's answer, below a person's
+    /// patience.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    /// <summary>The disk counts as nearly full at this share of the device's quota.</summary>
+    private const double NearlyFull = 0.8;
+
+    /// <summary>Without a process: the end of every run leaves the LEDs so.</summary>
+    public static LedPattern Stopped { get; } = new("stopped", LedBlink.Off, LedBlink.Off, "The gateway has stopped or is stopping.", "");
+
+    /// <summary>Every cause and when it holds, the most severe first; the last always holds.</summary>
+    public static IReadOnlyList<(LedPattern Pattern, Func<GatewayStatus, bool> Holds)> Causes { get; } =
+    [
+        (new("identify", LedBlink.AlternatingFirst, LedBlink.AlternatingSecond, "Somebody looks for this device (`iobuffer identify`).", ""),
+            s => s.Identifying),
+        (Stopped, s => s.State == GatewayState.Stopping),
+        (new("starting", LedBlink.Fast, LedBlink.Off, "The gateway starts.", ""), s => s.State == GatewayState.Starting),
+        Fault("message_loss", LedBlink.FourFlashes, "Messages are missing: damage on the disk, or a ledger that does not balance.",
+            "`iobuffer status` names them", s => s.Channels.Any(c => c.Ledger.Imbalance != 0 || c.LostRanges.Count > 0)),
+        Fault("storage_failed", LedBlink.FourFlashes, "The disk takes nothing more; sources are held back.",
+            "make room, or change the medium", s => s.Store.Error is not null),
+        Fault("storage_nearly_full", LedBlink.FourFlashes, "What is buffered fills four fifths of its quota or more.",
+            "bring the destination back, or raise `device_max_bytes`",
+            s => s.Channels.Sum(c => (double)c.BufferedBytes) >= NearlyFull * s.Store.DeviceMaxBytes
+                || s.Channels.Any(c => c.MaxBytes > 0 && c.BufferedBytes >= NearlyFull * c.MaxBytes)),
+        Fault("port_fault", LedBlink.TwoFlashes, "A serial port is missing or can't be opened.",
+            "look at the cable or adapter", s => s.Channels.Any(HasPortFault)),
+        Fault("channel_failed", LedBlink.OneFlash, "An endpoint can't be opened: an address in use, a file that is missing.",
+            "`iobuffer status` says which", s => s.Channels.Any(c => c.State == ChannelState.Failed)),
+        Fault("config_refused", LedBlink.OneFlash, "The last configuration was refused; the former one goes on.",
+            "`iobuffer check`", s => s.ConfigError is not null),
+        Fault("no_channels", LedBlink.OneFlash, "Nothing is configured, or nothing is enabled.",
+            "configure a channel", s => s.Channels.All(c => c.State == ChannelState.Disabled)),
+        Fault("silent", LedBlink.TwoFlashes, "A source is connected and sends nothing (`expect_every_s`).",
+            "look at the device", s => HasAlert(s, "silent")),
+        Fault("connection_resets", LedBlink.ThreeFlashes, "A destination breaks off again and again.",
+            "`iobuffer status` names the ways out", s => HasAlert(s, "destination_resets")),
+        State("rejected", LedBlink.ThreeFlashes, "A destination refuses the message at the head of its queue.",
+            "mend the receiver, or set `on_reject`", s => s.Channels.Any(c => c.State == ChannelState.Blocked)),
+        State("not_delivering", LedBlink.ThreeFlashes, "A destination is connected and takes nothing, though messages wait (30 s).",
+            "look at the receiver", s => s.Channels.Any(IsNotDelivering)),
+        State("paused", LedBlink.ThreeFlashes, "An operator has paused a channel.",
+            "`iobuffer channel resume`", s => s.Channels.Any(c => c.State == ChannelState.Paused)),
+        State("buffering", LedBlink.TwoFlashes, "A destination is away; what comes in is kept.",
+            "look at the network", s => s.Channels.Any(c => c.State == ChannelState.Waiting && Waiting(c) > 0)),
+        State("offline", LedBlink.TwoFlashes, "A destination is away; nothing waits for it.",
+            "look at the network", s => s.Channels.Any(c => c.State == ChannelState.Waiting)),
+        State("running", LedBlink.Heartbeat, "Every destination is connected; what comes in goes out.", "", _ => true),
+    ];
+
+    public static LedPattern Of(GatewayStatus status) => Causes.First(cause => cause.Holds(status)).Pattern;
+
+    /// <summary>STAT goes on beating: somebody is at home to report it.</summary>
+    private static (LedPattern, Func<GatewayStatus, bool>) Fault(
+        string code, LedBlink err, string meaning, string remedy, Func<GatewayStatus, bool> holds) =>
+        (new(code, LedBlink.Heartbeat, err, meaning, remedy), holds);
+
+    private static (LedPattern, Func<GatewayStatus, bool>) State(
+        string code, LedBlink stat, string meaning, string remedy, Func<GatewayStatus, bool> holds) =>
+        (new(code, stat, LedBlink.Off, meaning, remedy), holds);
+
+    private static long Waiting(ChannelStatus channel) => channel.Ledger.Buffered + channel.UnsecuredMessages;
+
+    private static bool IsNotDelivering(ChannelStatus channel) =>
+        channel.State == ChannelState.Running && Waiting(channel) > 0 && channel.StandingStill >= Patience;
+
+    private static bool HasPortFault(ChannelStatus channel) =>
+        channel.State != ChannelState.Disabled
+        && (HasPortFault(channel, channel.Source, channel.SourceStatus) || HasPortFault(channel, channel.Destination, channel.DestinationStatus));
+
+    private static bool HasPortFault(ChannelStatus channel, string endpoint, EndpointStatus status) =>
+        endpoint.StartsWith("serial ", StringComparison.Ordinal)
+        && (status.State == EndpointState.Waiting || (channel.State == ChannelState.Failed && status.State != EndpointState.Connected));
+
+    private static bool HasAlert(GatewayStatus status, string name) => status.Channels.Any(c => c.Alerts.Any(a => a.Key == name));
+}

@@ -1,0 +1,108 @@
+using IoBufferEdge.Control;
+using IoBufferEdge.Endpoints;
+using IoBufferEdge.Leds;
+using IoBufferEdge.Tests.Control;
+using IoBufferEdge.Tests.Support;
+using Microsoft.Extensions.Time.Testing;
+
+namespace IoBufferEdge.Tests.Leds;
+
+public class LedPatternTests
+{
+    private static readonly ChannelStatus Healthy = Snapshots.Channel() with { Ledger = new LedgerStatus { Received = 5, Delivered = 5 } };
+
+    private static readonly ChannelStatus Waits = Healthy with { Ledger = new LedgerStatus { Received = 5, Delivered = 2, Buffered = 3 } };
+
+    private static readonly EndpointStatus NoPort = EndpointStatus.Closed with { State = EndpointState.Waiting };
+
+    /// <summary>One status per cause.</summary>
+    private static readonly Dictionary<string, GatewayStatus> Examples = new(StringComparer.Ordinal)
+    {
+        ["identify"] = With(Healthy) with { Identifying = true },
+        ["stopped"] = With(Healthy) with { State = GatewayState.Stopping },
+        ["starting"] = With(Healthy) with { State = GatewayState.Starting },
+        ["message_loss"] = With(Healthy with { LostRanges = [new SequenceRange(3, 4)] }),
+        ["storage_failed"] = Failing("No space left on device"),
+        ["storage_nearly_full"] = With(Waits with { MaxBytes = 1000, BufferedBytes = 800 }),
+        ["port_fault"] = With(Healthy with { Source = "serial /dev/ttyUSB0", SourceStatus = NoPort }),
+        ["channel_failed"] = With(Healthy with { State = ChannelState.Failed }),
+        ["config_refused"] = With(Healthy) with { ConfigError = "channels[0].id: is missing" },
+        ["no_channels"] = With(Healthy with { State = ChannelState.Disabled }),
+        ["silent"] = With(Healthy with { Alerts = [new("silent", "no message")] }),
+        ["connection_resets"] = With(Healthy with { Alerts = [new("destination_resets", "three times")] }),
+        ["rejected"] = With(Waits with { State = ChannelState.Blocked }),
+        ["not_delivering"] = With(Waits with { StandingStill = TimeSpan.FromSeconds(30) }),
+        ["paused"] = With(Waits with { State = ChannelState.Paused }),
+        ["buffering"] = With(Waits with { State = ChannelState.Waiting, StandingStill = TimeSpan.FromDays(1) }),
+        ["offline"] = With(Healthy with { State = ChannelState.Waiting }),
+        ["running"] = With(Healthy),
+    };
+
+    [Fact]
+    public void Every_cause_is_shown_where_it_holds()
+    {
+        Assert.Equal(LedPattern.Causes.Select(c => c.Pattern.Code), Examples.Keys);
+        foreach (var (code, status) in Examples) Assert.Equal(code, status.LedCode);
+    }
+
+    [Fact]
+    public void Of_two_causes_the_more_severe_one_is_shown()
+    {
+        var ranks = LedPattern.Causes.Select(c => c.Pattern.Code).ToList();
+        var channels = Examples.Values.Where(s => s is { Identifying: false, State: GatewayState.Running, ConfigError: null, Store.Error: null });
+        foreach (var a in channels)
+        {
+            // A channel that is disabled is no cause beside one that is not.
+            foreach (var b in channels.Where(b => b.LedCode != "no_channels" && a.LedCode != "no_channels"))
+            {
+                var both = a with { Channels = [.. a.Channels, .. b.Channels] };
+                Assert.Equal(ranks[Math.Min(ranks.IndexOf(a.LedCode), ranks.IndexOf(b.LedCode))], both.LedCode);
+            }
+        }
+    }
+
+    [Fact]
+    public void Only_a_gateway_that_moves_its_messages_looks_healthy() =>
+        Assert.All(LedPattern.Causes.Where(c => c.Pattern.Code != "running"), cause =>
+            Assert.False(cause.Pattern.Stat == LedBlink.Heartbeat && cause.Pattern.Err == LedBlink.Off, cause.Pattern.Code));
+
+    [Fact]
+    public void Delivery_that_moves_however_slowly_looks_healthy_and_one_that_stands_does_not()
+    {
+        var time = new FakeTimeProvider();
+        var progress = new DeliveryProgress(time);
+        for (var cursor = 1; cursor < 10; cursor++)
+        {
+            Assert.Equal("running", With(progress.Note(Waits with { Cursor = cursor })).LedCode);
+            time.Advance(TimeSpan.FromSeconds(29));
+        }
+
+        Assert.Equal("running", With(progress.Note(Waits with { Cursor = 9 })).LedCode);
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("not_delivering", With(progress.Note(Waits with { Cursor = 9 })).LedCode);
+        Assert.Equal("running", With(progress.Note(Healthy with { Cursor = 9 })).LedCode);
+        Assert.Equal(TimeSpan.Zero, progress.Note(Waits with { Cursor = 9 }).StandingStill);
+    }
+
+    [Fact]
+    public void The_kernel_gets_hard_edges() =>
+        Assert.Equal("255 200 255 0 0 300 0 0 255 200 255 0 0 1200 0 0", LedBlink.TwoFlashes.ToKernel(255));
+
+    [Fact]
+    public void The_table_in_the_hardware_readme_is_what_the_leds_do()
+    {
+        var path = Path.Combine(RepositoryRoot.Path, "hardware", "README.md");
+        var rows = LedPattern.Causes.Select(c => c.Pattern)
+            .Select(p => $"| `{p.Code}` | {p.Stat.Words} | {p.Err.Words} | {p.Meaning} | {(p.Remedy.Length == 0 ? "–" : p.Remedy)} |");
+        var table = string.Join('\n', ["| Code | STAT (green) | ERR (red) | What it means | What helps |", "|---|---|---|---|---|", .. rows]);
+        Assert.True(File.ReadAllText(path).Contains(table, StringComparison.Ordinal), $"hardware/README.md should have this table:\n{table}");
+    }
+
+    private static GatewayStatus With(ChannelStatus channel) => Snapshots.Gateway(channel);
+
+    private static GatewayStatus Failing(string error)
+    {
+        var status = With(Healthy);
+        return status with { Store = status.Store with { Error = error } };
+    }
+}
