@@ -33,9 +33,8 @@ public sealed partial class ChannelBuffer
     /// <summary>Delivered on an earlier link and in doubt: sent again before anything new. Empty while First is above Last.</summary>
     private SequenceRange _repeat = new(1, 0);
 
-    // Rule 14: the newest delivered message begins at this many cumulative bytes; what begins up to _resendBytes before it is kept.
-    private long _newestDeliveredAtBytes;
-    private long _resendBytes;
+    private readonly KeptBound _kept = new();
+    private bool _waitsForConfirm;
 
     private long _lastAdvanceUs;
     private long _rateWindowStartUs;
@@ -46,10 +45,18 @@ public sealed partial class ChannelBuffer
 
     private long WindowBytesWithinShare => Math.Min(_settings.WindowBytes, _memory.ShareBytes / 4);
 
-    /// <summary>A run is admitted whole: what a dying peer leaves, window and run, must not be more than what is kept (rule 14).</summary>
-    private long RunBytes => _settings.ResendBytes is null ? RunBytesMax : Math.Min(RunBytesMax, ResendBytesWithinShare - WindowBytesWithinShare);
+    /// <summary>
+    /// A run is admitted whole, and behind it a quarter of the window may be asked with, and one message that goes beyond: what a dying peer
+    /// leaves must not be more than what is kept (rule 14). A larger message is a run of its own: <see cref="KeptBound"/> knows of it.
+    /// </summary>
+    private long RunBytes => _settings.ResendBytes is null
+        ? RunBytesMax
+        : Math.Min(RunBytesMax, (ResendBytesWithinShare - (WindowBytesWithinShare * 5 / 4)) / 2);
 
-    private long KeepFromBytes => _newestDeliveredAtBytes - _resendBytes;
+    /// <summary>
+    /// How much may be in flight: an answer or a hold may take long, and what is in flight stays in memory, though it may be on disk.
+    /// </summary>
+    private long InFlightBytesMax => _memory.ShareBytes / 2;
 
     /// <summary>A new link begins: delivery falls back to what must be repeated, or to the cursor.</summary>
     public void BeginLink(int maxInFlightMessages)
@@ -59,7 +66,7 @@ public sealed partial class ChannelBuffer
             _maxInFlightMessages = maxInFlightMessages;
             _handedOut = _linkConfirmed = _repeat.Count > 0 ? Math.Min(_repeat.First - 1, _cursor) : _cursor;
             _linkFirst = _handedOut + 1;
-            _resendBytes = ResendBytesWithinShare;
+            _kept.BeginLink(ResendBytesWithinShare);
             _linkUp = _taking = true;
             _holdUntilUs = 0;
             _lastAdvanceUs = _clock.NowUs;
@@ -151,7 +158,7 @@ public sealed partial class ChannelBuffer
             WakeSecuredWaiters();
         }
 
-        if (_maxInFlightMessages != int.MaxValue) _deliverable.Set();
+        if (_waitsForConfirm || _maxInFlightMessages != int.MaxValue) _deliverable.Set();
         _committer.WakeBy(NextCommit().DueUs);
         return advanced;
     }
@@ -198,9 +205,11 @@ public sealed partial class ChannelBuffer
     public long WindowFor(long outstandingBytes, long hiddenBytes)
     {
         // Short of memory the window shrinks first; less is kept only once what may be unread fits the smaller bound.
-        if (outstandingBytes + hiddenBytes <= ResendBytesWithinShare) Volatile.Write(ref _resendBytes, ResendBytesWithinShare);
+        var resendBytes = ResendBytesWithinShare;
+        if (outstandingBytes + hiddenBytes <= resendBytes && _kept.DiffersFrom(resendBytes))
+            lock (_sync) _kept.Fits(resendBytes, _linkConfirmed);
         var windowBytes = WindowBytesWithinShare;
-        return Math.Max(windowBytes / 4, Math.Min(windowBytes, Volatile.Read(ref _resendBytes) - hiddenBytes));
+        return Math.Max(windowBytes / 4, Math.Min(windowBytes, _kept.ResendBytes - hiddenBytes));
     }
 
     private bool TryTake(out DeliveryRun run, out long missing, out TimeSpan wait)
@@ -229,6 +238,8 @@ public sealed partial class ChannelBuffer
         if (_pendingDiscards.Count > 0) limit = Math.Min(limit, _pendingDiscards[0].Range.First - 1);
         if (_settings.Delivery == DeliveryMode.DurableFirst) limit = Math.Min(limit, Math.Max(_durable, _cursor));
         if (next > limit) return false;
+        _waitsForConfirm = _handedOut > _linkConfirmed && InFlightBytes() >= InFlightBytesMax;
+        if (_waitsForConfirm) return false;
         if (_tail.Find(next) is not { } slab)
         {
             missing = next;
@@ -240,10 +251,21 @@ public sealed partial class ChannelBuffer
         var count = (int)(Math.Min(slab.LastSequence, limit) - next + 1);
         count = _maxInFlightMessages == 1 ? 1 : Math.Max(1, slab.CountWithin(index, count, RunBytes));
         run = new DeliveryRun(slab, index, count);
+        if (run.Payload.Length > RunBytes) _kept.NoteLarge(next, slab.TotalsThrough(index - 1).Bytes, run.Payload.Length);
         _handedOut = run.LastSequence;
         if (_highestHandedOut >= next) _counters = _counters with { Repeated = _counters.Repeated + Math.Min(_highestHandedOut, _handedOut) - next + 1 };
         _highestHandedOut = Math.Max(_highestHandedOut, _handedOut);
         return true;
+    }
+
+    /// <summary>Payload and what a slab needs beside it, of what is handed out and not confirmed on this link.</summary>
+    private long InFlightBytes()
+    {
+        var first = _gaps.Next(_linkConfirmed);
+        if (_tail.Find(first) is not { } oldest || _tail.Find(_handedOut) is not { } newest) return 0;
+        var before = oldest.TotalsThrough((int)(first - oldest.FirstSequence) - 1);
+        var through = newest.TotalsThrough((int)(_handedOut - newest.FirstSequence));
+        return Slab.CapacityFor((int)(through.Messages - before.Messages), (int)(through.Bytes - before.Bytes));
     }
 
     /// <summary>Moves the cursor over delivered messages and over the gaps between and behind them.</summary>
@@ -264,7 +286,7 @@ public sealed partial class ChannelBuffer
             _elidedMessages += Math.Max(0, Math.Min(delivered.Messages, end - Math.Max(_durable, Math.Max(_committingLast, _cursor))));
             _rateWindowMessages += delivered.Messages;
             _cursorTotals = totals;
-            _newestDeliveredAtBytes = slab.TotalsThrough(index - 1).Bytes;
+            _kept.NewestAtBytes = slab.TotalsThrough(index - 1).Bytes;
             Volatile.Write(ref _cursor, end);
         }
 
@@ -292,88 +314,13 @@ public sealed partial class ChannelBuffer
         {
             var slab = _tail.Slabs[i];
             if (slab.FirstSequence > _cursor) continue;
-            if (slab.TotalsAfter.Bytes <= KeepFromBytes) break;
+            if (slab.TotalsAfter.Bytes <= _kept.FromBytes) break;
             var index = Math.Min(slab.Count - 1, (int)(_cursor - slab.FirstSequence));
-            while (index >= 0 && slab.TotalsThrough(index - 1).Bytes >= KeepFromBytes) index--;
+            while (index >= 0 && slab.TotalsThrough(index).Bytes > _kept.FromBytes) index--;
             first = slab.FirstSequence + index + 1;
             if (index >= 0) break;
         }
 
         return first;
     }
-
-    /// <summary>Brings the block that holds a number into memory, or learns that the number is lost.</summary>
-    /// <returns>False when the store cannot be read now.</returns>
-    private async ValueTask<bool> LoadAsync(long sequence)
-    {
-        var loader = new BlockLoader(this, sequence);
-        BlockReading reading;
-        try
-        {
-            reading = await _store.ReadAsync(Number, sequence, loader);
-        }
-        catch (StoreException)
-        {
-            return false;
-        }
-
-        lock (_sync)
-        {
-            var resumeAt = reading.Status switch
-            {
-                BlockReadingStatus.Found => loader.FirstFound,
-                BlockReadingStatus.Damaged => Math.Min(reading.ResumeAt, _durable + 1),
-                _ => _durable + 1,
-            };
-            resumeAt = Math.Min(resumeAt, _tail.FirstAtOrAbove(sequence));
-            if (resumeAt > sequence && _gaps.Next(_handedOut) == sequence) RecordLoss(sequence, resumeAt - 1, loader.TotalsBefore);
-        }
-
-        // Jumping over a loss, and the gap of a life behind it, is a lag too: delivery may wait for a commit of the cursor.
-        _committer.WakeBy(NextCommit().DueUs);
-        return true;
-    }
-
-    /// <summary>Takes the messages from <paramref name="from"/> on out of a block and puts them into the tail.</summary>
-    private sealed class BlockLoader(ChannelBuffer buffer, long from) : IBlockVisitor
-    {
-        /// <summary>The first number at or above the one wanted that the block holds; long.MaxValue while no block was seen.</summary>
-        public long FirstFound { get; private set; } = long.MaxValue;
-
-        public QueueTotals? TotalsBefore { get; private set; }
-
-        public void Visit(ReadOnlySpan<byte> block)
-        {
-            if (!BlockFormat.TryRead(block, out var read) || read.Header.LastSequence < from) return;
-            FirstFound = Math.Max(from, read.Header.FirstSequence);
-            if (read.Header.FirstSequence >= from) TotalsBefore = read.Header.TotalsBefore;
-            lock (buffer._sync)
-            {
-                var inMemory = buffer._tail.FirstAtOrAbove(FirstFound);
-                if (buffer._closed || inMemory <= FirstFound || FirstFound > buffer._durable) return;
-                buffer.MakeMemoryFit(Slab.CapacityFor(read.Header.Count, read.Header.PayloadBytes), 0);
-                buffer._tail.Insert(read, from, Math.Min(inMemory - 1, buffer._durable));
-            }
-        }
-    }
-
-    /// <summary>A hole that no life record explains: reported, counted, jumped over.</summary>
-    private void RecordLoss(long first, long last, QueueTotals? totalsBehind)
-    {
-        var range = new SequenceRange(first, Math.Min(last, _gaps.RunEnd(first)));
-        var bytes = 0L;
-        if (totalsBehind is { } behind && range.Last == last && _tail.Find(first - 1) is { } slab)
-            bytes = Math.Max(0, behind.Bytes - slab.TotalsThrough((int)(first - 1 - slab.FirstSequence)).Bytes);
-        var totals = new QueueTotals(range.Count, bytes);
-        _gaps.Add(range, totals);
-        if (!_lostRanges.Exists(r => r.First <= range.First && r.Last >= range.Last)) _lostRanges.Add(range);
-        _counters = _counters with { Lost = _counters.Lost + totals };
-        if (_linkConfirmed <= _cursor) AdvanceCursor(_cursor);
-        _lossReported?.Invoke(range);
-    }
-
-    private Action<SequenceRange>? _lossReported;
-
-    /// <summary>Told once per range that is found to be missing.</summary>
-    public void OnLoss(Action<SequenceRange> report) => _lossReported = report;
 }

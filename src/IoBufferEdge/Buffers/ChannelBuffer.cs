@@ -111,8 +111,8 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         (_cursor, var skipped) = _gaps.Pass(opening.Cursor);
         _cursorTotals += skipped;
         _syncedCursor = _committedCursor = _handedOut = _linkConfirmed = _highestHandedOut = _cursor;
-        _newestDeliveredAtBytes = _cursorTotals.Bytes;
-        _resendBytes = ResendBytesWithinShare;
+        _kept.NewestAtBytes = _cursorTotals.Bytes;
+        _kept.BeginLink(ResendBytesWithinShare);
         _lastReceivedUs = _oldestReceivedUs = clock.NowUs;
 
         // After a crash: received := delivered + buffered + parked + discarded (rule 11), and what damage took behind the last block: the
@@ -377,7 +377,7 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         foreach (var park in _pendingParks)
             if (park.FirstSequence >= first && park.FirstSequence <= last) return true;
         if (_repeat.Count > 0 && first <= _cursor && last >= _repeat.First) return true;
-        return _settings.ResendBytes is not null && first <= _cursor && slab.TotalsAfter.Bytes > KeepFromBytes;
+        return _settings.ResendBytes is not null && first <= _cursor && slab.TotalsAfter.Bytes > _kept.FromBytes;
     }
 
     /// <summary>Gives back what nobody needs any more.</summary>

@@ -167,7 +167,7 @@ public sealed class ChannelBufferModelTests
                 var clock = new RunningClock(_process.Time, opening.RunningUs);
                 _committer = new Committer(_store, clock, _life, 50, 1 << 30, _process.Time, NullLogger.Instance);
                 var queue = opening.Queues.Count > 0 ? opening.Queues[0] : null;
-                var settings = new QueueSettings { Delivery = _mode, WindowBytes = 1 << 20, ResendBytes = 3000 };
+                var settings = new QueueSettings { Delivery = _mode, WindowBytes = 1000, ResendBytes = 3000 };
                 _buffer = new ChannelBuffer(
                     queue ?? new QueueOpening { Id = "q", Number = 1 }, queue is null, _life, settings, _store, _committer,
                     new MemoryBudget(1 << 20).OpenAccount(), clock, _process.Time);

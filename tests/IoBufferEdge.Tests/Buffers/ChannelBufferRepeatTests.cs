@@ -13,7 +13,7 @@ public sealed class ChannelBufferRepeatTests
     [Fact]
     public void After_a_reset_what_was_delivered_last_is_repeated_within_its_bound_and_again_after_the_next()
     {
-        var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 500, ResendBytes = 1000 });
         rig.Elapse(50);
         rig.AppendAll(1, 100, bytes: 100);
         rig.Buffer.BeginLink(int.MaxValue);
@@ -33,7 +33,7 @@ public sealed class ChannelBufferRepeatTests
     [Fact]
     public void A_planned_stop_writes_back_what_the_peer_may_not_have_read()
     {
-        var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 500, ResendBytes = 1000 });
         rig.Elapse(50);
         rig.AppendAll(1, 100, bytes: 100);
         rig.Buffer.BeginLink(int.MaxValue);
@@ -56,7 +56,7 @@ public sealed class ChannelBufferRepeatTests
     [Fact]
     public void A_message_parked_behind_what_a_stop_writes_back_stays_parked()
     {
-        var rig = new BufferRig(new QueueSettings { Delivery = DeliveryMode.DurableFirst, ResendBytes = 1000 });
+        var rig = new BufferRig(new QueueSettings { Delivery = DeliveryMode.DurableFirst, WindowBytes = 500, ResendBytes = 1000 });
         rig.Elapse(50);
         rig.AppendAll(1, 3, bytes: 100);
         rig.Elapse(500);
@@ -84,7 +84,7 @@ public sealed class ChannelBufferRepeatTests
     [Fact]
     public void A_stop_writes_back_even_if_the_life_could_not_begin_before()
     {
-        var rig = new BufferRig(new QueueSettings { ResendBytes = 1000 });
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 500, ResendBytes = 1000 });
         rig.Elapse(50);
         rig.AppendAll(1, 10, bytes: 100);
         rig.Elapse(500);
@@ -126,12 +126,75 @@ public sealed class ChannelBufferRepeatTests
     }
 
     [Fact]
-    public void A_run_and_the_window_before_it_are_never_more_than_is_kept()
+    public void A_run_the_window_before_it_and_what_is_asked_with_behind_it_are_never_more_than_is_kept()
     {
         var rig = new BufferRig(new QueueSettings { WindowBytes = 1500, ResendBytes = 4000 });
         rig.Elapse(50);
         rig.AppendAll(1, 100, bytes: 100);
         rig.Buffer.BeginLink(int.MaxValue);
-        rig.Do(async () => Assert.Equal(25, (await rig.Buffer.TakeRunAsync()).Count));
+        rig.Do(async () => Assert.Equal(10, (await rig.Buffer.TakeRunAsync()).Count));
+    }
+
+    [Fact]
+    public void A_large_message_and_what_is_asked_with_behind_it_push_nothing_unread_out_of_what_is_kept()
+    {
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 1500, ResendBytes = 4000 });
+        rig.Elapse(50);
+        rig.AppendAll(1, 50, bytes: 100);
+        rig.AppendAll(51, 1, bytes: 30_000);
+        rig.AppendAll(52, 10, bytes: 50);
+        rig.Buffer.BeginLink(int.MaxValue);
+        rig.Deliver();
+        rig.Buffer.WindowFor(outstandingBytes: 30_600, hiddenBytes: 0);
+        rig.Buffer.EndLink(Reset);
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal(Enumerable.Range(11, 51), rig.Deliver());
+    }
+
+    [Fact]
+    public void What_was_kept_for_a_large_message_is_given_back_when_the_peer_has_read_it()
+    {
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 1500, ResendBytes = 4000 });
+        rig.Elapse(50);
+        rig.AppendAll(1, 50, bytes: 100);
+        rig.AppendAll(51, 1, bytes: 30_000);
+        rig.AppendAll(52, 50, bytes: 100);
+        rig.Buffer.BeginLink(int.MaxValue);
+        rig.Deliver();
+        rig.Buffer.WindowFor(outstandingBytes: 100, hiddenBytes: 0);
+        rig.Buffer.EndLink(Reset);
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal(Enumerable.Range(61, 41), rig.Deliver());
+    }
+
+    [Fact]
+    public void A_message_that_only_begins_before_what_is_kept_is_kept()
+    {
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 1500, ResendBytes = 4000 });
+        rig.Elapse(50);
+        rig.AppendAll(1, 1, bytes: 2_000);
+        rig.AppendAll(2, 31, bytes: 100);
+        rig.Buffer.BeginLink(int.MaxValue);
+        rig.Deliver();
+        rig.Buffer.EndLink(Reset);
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal(Enumerable.Range(1, 32), rig.Deliver());
+    }
+
+    [Fact]
+    public void What_is_in_flight_and_held_stays_within_the_share_of_memory()
+    {
+        var rig = new BufferRig(memoryBytes: 1 << 20);
+        rig.Elapse(50);
+        rig.AppendAll(1, 300, bytes: 10_000);
+        rig.Elapse(500);
+        rig.Buffer.BeginLink(int.MaxValue);
+        var first = rig.Deliver(confirm: false);
+        Assert.InRange(rig.Buffer.MemoryUsedBytes, 1, 1 << 20);
+        rig.Buffer.EndLink(Orderly);
+        rig.Buffer.BeginLink(int.MaxValue);
+        var confirmed = rig.Deliver();
+        Assert.Equal(Enumerable.Range(1, 300), confirmed);
+        Assert.InRange(first.Count, 10, 100);
     }
 }

@@ -36,7 +36,7 @@ internal sealed class PeerWindow(TimeProvider time)
     private TimeSpan _askAfter;
 
     /// <summary>How much is enough to ask with.</summary>
-    public const int AskBytes = 4 * 1024;
+    private const int AskBytesMax = 4 * 1024;
 
     /// <summary>The last bytes that the peer acknowledged have widened its window beyond anything before: write little at a time.</summary>
     public bool IsGrowing { get; private set; }
@@ -71,8 +71,11 @@ internal sealed class PeerWindow(TimeProvider time)
     /// <summary>The peer's window was seen wide enough again: asking starts anew.</summary>
     public void Opened() => (_asks, _askedBytes, _unreadOfAskedBytes, _askAfter) = (0, 0, 0, TimeSpan.Zero);
 
+    /// <summary>How many bytes to ask with next, so that no more than <paramref name="unreadBytesMax"/> of what was asked with is unread.</summary>
+    public int AskBytesLeft(long unreadBytesMax) => (int)Math.Clamp(unreadBytesMax - _unreadOfAskedBytes, 0, AskBytesMax);
+
     /// <summary>Whether so many bytes may go out to learn the present window. True takes the turn.</summary>
-    /// <param name="unreadBytesMax">Of what was asked with, until the window opens; the last turn may go beyond.</param>
+    /// <param name="unreadBytesMax">Of what was asked with, until the window opens; one message may go beyond.</param>
     public bool MayAsk(int bytes, long unreadBytesMax)
     {
         if (time.GetElapsedTime(_askedAt) < _askAfter) return false;

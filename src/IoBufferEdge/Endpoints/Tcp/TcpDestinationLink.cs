@@ -203,7 +203,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
                 return run.Count;
             }
 
-            var few = run.Slice(0, Math.Max(1, run.CountWithin(PeerWindow.AskBytes)));
+            var few = run.Slice(0, Math.Max(1, run.CountWithin(_window.AskBytesLeft(windowBytes / 4))));
             return state.UnacknowledgedBytes == 0 && _window.MayAsk(few.Payload.Length, windowBytes / 4) ? few.Count : 0;
         }
     }
