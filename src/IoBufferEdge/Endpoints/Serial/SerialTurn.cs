@@ -76,8 +76,9 @@ internal sealed class SerialTurn(SerialLine line, object holder) : IDisposable
 
     private async ValueTask LastBitOutAsync(ISerialPort port, long began, TimeSpan wireTime, CancellationToken cancel)
     {
-        var left = wireTime - line.Time.GetElapsedTime(began);
-        if (left > TimeSpan.Zero) await Task.Delay(left, line.Time, cancel);
+        // A timer counts whole milliseconds and may be early by one.
+        while (wireTime - line.Time.GetElapsedTime(began) is var left && left > TimeSpan.Zero)
+            await Task.Delay(left + LookEvery, line.Time, cancel);
         var wait = LookEvery;
         while (!IsLastBitOut(port.Output))
         {
