@@ -256,7 +256,7 @@ internal sealed partial class SimulatedConnection : IConnection
     {
         var since = _network.Scheduler.Now - new TimeSpan(_lastSegmentTicks);
         var every = probing ? ProbeInterval : KeepaliveInterval;
-        if (!PathUp || since < every) return since;
+        if (!PathUp || _other.Dead || since < every) return since;
         // Keepalive and window probes are answered by the other kernel, with its present window; they are not simulated one by one.
         _windowEnd = _other._announcedEnd = Math.Max(_other._announcedEnd, _other._receivedUpTo + _other.Window);
         since = new TimeSpan(since.Ticks % every.Ticks);
