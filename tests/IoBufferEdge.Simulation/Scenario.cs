@@ -79,11 +79,17 @@ public sealed record Scenario(
         for (var i = random.Next(10); i >= 0; i--)
         {
             var at = TimeSpan.FromSeconds(random.NextDouble() * duration.TotalSeconds);
-            var lasts = TimeSpan.FromSeconds(Math.Pow(random.NextDouble(), 2) * Pick(random, 0.5, 2, 5));
-            faults.Add(new Fault(at, enabled[random.Next(enabled.Count)], random.Next(channels), lasts));
+            var fault = NewFault(at);
+            faults.Add(fault);
+            // Some come while another lasts, where most of what goes wrong in the field does: a stop while the peer is dead.
+            if (random.Next(3) == 0) faults.Add(NewFault(at + (random.NextDouble() * fault.Duration)) with { Channel = fault.Channel });
         }
 
         return [.. faults.OrderBy(fault => fault.At)];
+
+        Fault NewFault(TimeSpan at) => new(
+            at, enabled[random.Next(enabled.Count)], random.Next(channels),
+            TimeSpan.FromSeconds(Math.Pow(random.NextDouble(), 2) * Pick(random, 0.5, 2, 5)));
     }
 
     private static (ChannelConfig Config, ChannelPlan Plan) NewChannel(Random random, int index)
@@ -129,7 +135,7 @@ public sealed record Scenario(
                 Confirm = udp ? new ConfirmConfig { Type = ConfirmType.None } : confirm,
                 OnReject = Pick(random, OnReject.Block, OnReject.Park),
                 WindowBytes = windowBytes,
-                ResendBytes = windowBytes + Pick(random, 2500, 20_000, 200_000),
+                ResendBytes = (windowBytes * 3 / 2) + Pick(random, 0, 2500, 20_000, 200_000),
                 Retry = new RetryConfig { InitialMs = Pick(random, 20, 100, 500), MaxMs = Pick(random, 500, 3000) },
             },
         };

@@ -54,6 +54,46 @@ public class PowerCutTests(ITestOutputHelper output) : SystemTest(output)
         Settle(ledger, sender, gateway);
     }
 
+    /// <summary>What it had covered reads back in the next life, whose own sync of the log succeeds and means nothing.</summary>
+    [Fact]
+    public void A_sync_that_failed_before_a_kill_is_written_anew_by_the_next_life()
+    {
+        var (disk, ledger, receiver, gateway, sender) = UnderLoad();
+        disk.Fail(DiskCalls.Sync, TestDisk.EIO, ".log");
+        Wait.Until(() => disk.Failed > 0, 10, "a sync of the log to fail", () => gateway.LastLines);
+        gateway.Kill();
+        disk.EndLife();
+        disk.Heal();
+        gateway.Start();
+        var before = ledger.Acknowledged;
+        Thread.Sleep(TimeSpan.FromSeconds(1.5)); // until the high-water mark speaks of this life's messages
+        Wait.Until(() => ledger.Acknowledged > before + 1000, 30, "1,000 acknowledgements more", () => gateway.LastLines);
+        gateway.Kill();
+        disk.EndLife();
+        disk.Cut(null);
+        receiver.Up();
+        gateway.Start();
+        Flow(ledger, gateway);
+        Settle(ledger, sender, gateway);
+    }
+
+    /// <summary>Room kept aside is a help: that the file which holds it can be neither made nor deleted stops nothing.</summary>
+    [Fact]
+    public void A_ballast_that_can_be_neither_made_nor_deleted_ends_nothing()
+    {
+        var (disk, ledger, receiver, gateway, sender) = UnderLoad();
+        disk.Fail(DiskCalls.Write | DiskCalls.Sync, TestDisk.ENOSPC, ".log", times: 1);
+        Wait.Until(() => disk.Failed > 0, 10, "a write of the log to fail", () => gateway.LastLines);
+        disk.Fail(DiskCalls.Create | DiskCalls.Allocate | DiskCalls.Names, TestDisk.ENOSPC, "store.ballast");
+        Wait.Until(() => disk.Failed > 2, 30, "the ballast to fail", () => gateway.LastLines);
+        var before = ledger.Acknowledged;
+        Wait.Until(() => ledger.Acknowledged > before + 1000, 30, "1,000 acknowledgements more", () => gateway.LastLines);
+        disk.Heal();
+        receiver.Up();
+        Flow(ledger, gateway);
+        Settle(ledger, sender, gateway);
+    }
+
     /// <summary>ENOSPC and EIO on every kind of file. <c>IoBufferEdge.Benchmarks fault-loop 200</c> is the long form.</summary>
     [Theory]
     [InlineData("cut_through")]

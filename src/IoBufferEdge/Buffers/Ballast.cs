@@ -22,9 +22,9 @@ internal sealed class Ballast(string path, long bytes)
             HeldBytes = bytes;
             return true;
         }
-        catch (IOException)
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            File.Delete(path);
+            TryDelete();
             return false;
         }
     }
@@ -38,9 +38,22 @@ internal sealed class Ballast(string path, long bytes)
     /// <summary>Gives the room back. False when there was none to give.</summary>
     public bool Release()
     {
-        if (HeldBytes == 0) return false;
-        File.Delete(path);
+        if (HeldBytes == 0 || !TryDelete()) return false;
         HeldBytes = 0;
         return true;
+    }
+
+    /// <summary>On a medium that fails even this may: the room is then a wish, and what needs it fails by itself.</summary>
+    private bool TryDelete()
+    {
+        try
+        {
+            File.Delete(path);
+            return true;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 }

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using IoBufferEdge.Interop.Linux;
 using IoBufferEdge.Interop.LibRocksDb;
 using Microsoft.Extensions.Logging;
@@ -18,11 +17,15 @@ public sealed class RocksBufferStore : IBufferStore
     private static readonly TimeSpan MarkEvery = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BallastRetryEvery = TimeSpan.FromSeconds(1);
 
+    /// <summary>On a fuller medium the old log stays as it is: what little room there is belongs to records.</summary>
+    private const long RoomToWriteAnew = 16 << 20;
+
+
     private readonly RocksStoreOptions _options;
     private readonly TimeProvider _time;
     private readonly Random _random;
     private readonly ILogger _log;
-    private readonly BlockingCollection<Action> _work = [];
+    private readonly StoreThread _thread = new();
     private readonly ReaderWriterLockSlim _gate = new();
     private readonly Lock _indexLock = new();
     private readonly StoreUsageMeter _usage;
@@ -45,16 +48,15 @@ public sealed class RocksBufferStore : IBufferStore
         _usage = new StoreUsageMeter(options, time);
         _mark = new HighWaterMark(options.MarkPath);
         _ballast = new Ballast(options.BallastPath, options.BallastBytes);
-        new Thread(RunWork) { Name = "store", IsBackground = true }.Start();
     }
 
     public StoreUsage Usage => _usage.Read();
 
-    public ValueTask<StoreOpening> OpenAsync() => OnThread(Open);
+    public ValueTask<StoreOpening> OpenAsync() => _thread.RunAsync(Open);
 
-    public async ValueTask CommitAsync(CommitBatch batch) => await OnThread(() => Commit(batch));
+    public async ValueTask CommitAsync(CommitBatch batch) => await _thread.RunAsync(() => Commit(batch));
 
-    public async ValueTask ReopenAsync() => await OnThread(Reopen);
+    public async ValueTask ReopenAsync() => await _thread.RunAsync(Reopen);
 
     public ValueTask<BlockReading> ReadAsync(int queue, long sequence, IBlockVisitor visitor)
     {
@@ -69,6 +71,10 @@ public sealed class RocksBufferStore : IBufferStore
         catch (RocksException failure)
         {
             throw ToStoreException("read", failure);
+        }
+        catch (IOException failure)
+        {
+            throw new StoreException($"{_options.Directory}: cannot read the store: {failure.Message}", outOfSpace: false, failure);
         }
         finally
         {
@@ -101,10 +107,7 @@ public sealed class RocksBufferStore : IBufferStore
 
     public async ValueTask DisposeAsync()
     {
-        if (_work.IsAddingCompleted) return;
-        var closed = OnThread(Close);
-        _work.CompleteAdding();
-        await closed;
+        await _thread.EndAsync(Close);
     }
 
     private StoreOpening Open()
@@ -128,7 +131,9 @@ public sealed class RocksBufferStore : IBufferStore
         if (Inspect(mark) is { } damage)
             salvage = new Salvage(_options, mark, _random, _time).Run(damage);
 
+        var logBytes = LogBytes();
         OpenEngine();
+        if (logBytes > 0 && StoreUsageMeter.FreeBytes(_options) >= RoomToWriteAnew) WriteLogAnewOrClose();
         var contents = _contents!;
         if (mark?.Generation != contents.Generation) WriteMark();
         TryMakeBallast();
@@ -264,9 +269,7 @@ public sealed class RocksBufferStore : IBufferStore
         {
             SyncFiles();
             OpenEngine();
-            // What reads back may be in the page cache only, and its log may have a hole: written anew, nobody needs that log.
-            _engine!.Flush(wait: true);
-            _writer!.SwitchSegment();
+            WriteLogAnew();
         }
         catch (Exception failure) when (failure is RocksException or StoreException or IOException)
         {
@@ -281,6 +284,38 @@ public sealed class RocksBufferStore : IBufferStore
             };
         }
     }
+
+    /// <summary>
+    /// What reads back from a log whose sync failed, in this process or in one before it, may be in the page cache only, no later sync
+    /// of it means anything, and it may have a hole (rule 6): written anew, nobody needs that log.
+    /// </summary>
+    private void WriteLogAnew()
+    {
+        try
+        {
+            _engine!.Flush(wait: true);
+            _writer!.SwitchSegment();
+        }
+        catch (RocksException failure)
+        {
+            throw ToStoreException("write anew what was in the log of", failure);
+        }
+    }
+
+    private void WriteLogAnewOrClose()
+    {
+        try
+        {
+            WriteLogAnew();
+        }
+        catch (StoreException)
+        {
+            CloseEngine();
+            throw;
+        }
+    }
+
+    private long LogBytes() => new DirectoryInfo(_options.Directory).EnumerateFiles("*.log").Sum(log => log.Length);
 
     private void Close()
     {
@@ -353,37 +388,5 @@ public sealed class RocksBufferStore : IBufferStore
     {
         if (isFull && _ballast.Release()) Log.StoreBallastReleased(_log, $"{_options.Directory}: the medium is full.");
         return isFull;
-    }
-
-    private ValueTask<bool> OnThread(Action action) => OnThread(() =>
-    {
-        action();
-        return true;
-    });
-
-    private ValueTask<T> OnThread<T>(Func<T> function)
-    {
-        var done = new TaskCompletionSource<T>();
-        _work.Add(() =>
-        {
-            T result;
-            try
-            {
-                result = function();
-            }
-            catch (Exception failure)
-            {
-                done.SetException(failure);
-                return;
-            }
-
-            done.SetResult(result);
-        });
-        return new ValueTask<T>(done.Task);
-    }
-
-    private void RunWork()
-    {
-        foreach (var action in _work.GetConsumingEnumerable()) action();
     }
 }
