@@ -1,10 +1,12 @@
 using System.IO.Hashing;
 using System.Runtime.InteropServices;
+using IoBufferEdge.Boards;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Serial;
+using IoBufferEdge.Leds;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting.Systemd;
 using Microsoft.Extensions.Logging;
@@ -26,6 +28,8 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
 
     /// <summary>A disk that stalls must not leave the sockets without threads.</summary>
     private const int MinThreads = 8;
+
+    private const string LedClass = "/sys/class/leds";
 
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly TaskCompletionSource _stop = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -78,6 +82,9 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             (channel, memory) => EndpointFactory.CreateSource(channel, Endpoints(memory)),
             (channel, memory) => EndpointFactory.CreateDestination(channel, Endpoints(memory)),
             _time, random, log, Version)) { ConfigHash = hash };
+        using var ending = new CancellationTokenSource();
+        var leds = config.Device.Board is { } board ? BoardFiles.Find(board)!.Leds : [];
+        var showing = new LedIndicator(LedClass, leds, () => gateway.Status, _time, log).RunAsync(ending.Token);
         await gateway.StartAsync();
 
         var watch = new StatusWatch(gateway, new HealthWatch(_time, Patience), _systemd, _time);
@@ -87,7 +94,6 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         _reloadAsync = () => ReloadAsync(gateway, metrics, log);
         using var control = new ControlServer(folder.ControlSocket, new ControlCommands(gateway, _reloadAsync).HandleAsync, _time, log);
         control.Open();
-        using var ending = new CancellationTokenSource();
         var serving = control.RunAsync(ending.Token);
         var watching = watch.RunAsync(LookEvery, ending.Token);
         Log.Ready(log, Version, ConfigName, folder.Path, Listing(gateway.Status));
@@ -98,7 +104,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         Log.Stopping(log);
         var unsecured = await gateway.StopAsync();
         await ending.CancelAsync();
-        await Task.WhenAll(serving, watching, gateway.Completion);
+        await Task.WhenAll(serving, watching, showing, gateway.Completion);
         return unsecured == 0 ? ExitCode.Ok : ExitCode.TemporaryFailure;
     }
 

@@ -44,12 +44,19 @@ var park = new Command("park", "Messages that a destination refused and that are
     OnChannel("park replay", "Put them back into the queue."),
 };
 
+var boardId = new Argument<string>("ID") { Description = "Id of a board, for device.board in the configuration." };
+var boardList = new Command("list", "Show the boards that are known.");
+boardList.SetAction(_ => BoardCommandLine.List(Console.Out));
+var boardShow = new Command("show", "Show a board's ports, LEDs and parts, each with its source.") { boardId, json };
+boardShow.SetAction(parsed => BoardCommandLine.Show(parsed.GetValue(boardId)!, parsed.GetValue(json), Console.Out, Console.Error));
+var boards = new Command("board", "The boards that are built in.") { boardList, boardShow };
+
 var version = new Command("version", "Show the version.");
 version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
-    run, check, status, reload, identify, channels, park, version,
+    run, check, status, reload, identify, channels, park, boards, version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

@@ -109,6 +109,9 @@ public static partial class Log
     [LoggerMessage(422, LogLevel.Warning, "Channel {Channel}: the destination cannot accept clients: {Reason}")]
     public static partial void AcceptFailed(ILogger logger, string channel, string reason);
 
+    [LoggerMessage(440, LogLevel.Warning, "The LED {Led} can't be switched and stays as it is: {Reason}")]
+    public static partial void LedFailed(ILogger logger, string led, string reason);
+
     [LoggerMessage(500, LogLevel.Warning, "The control socket could not accept a client: {Reason}")]
     public static partial void ControlAcceptFailed(ILogger log, string reason);
 

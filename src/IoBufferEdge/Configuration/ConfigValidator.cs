@@ -12,6 +12,7 @@ internal static class ConfigValidator
     /// <summary>Returns the configuration with the limits that follow from it filled in.</summary>
     public static GatewayConfig Validate(GatewayConfig config, ConfigProblems problems)
     {
+        config = BoardRules.Apply(config, problems);
         for (var i = 0; i < config.Channels.Count; i++)
         {
             var at = $"channels[{i}]";
@@ -31,8 +32,8 @@ internal static class ConfigValidator
         CheckMqtt(config.Mqtt, problems);
         ListenerClashes.Check(config, problems);
         CheckSerialPorts(config, problems);
+        BoardRules.CheckLines(config, problems);
         CheckDiskBudget(config, problems);
-        if (config.Device.Board is not null) problems.Warn("device.board", "has no effect yet");
         return config with { Channels = [.. config.Channels.Select(WithDatagramLimit)] };
     }
 

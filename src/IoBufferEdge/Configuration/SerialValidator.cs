@@ -8,7 +8,7 @@ internal static class SerialValidator
 {
     public static void Check(EndpointConfig endpoint, string at, ConfigProblems problems)
     {
-        if (endpoint.SerialPort is { } port && !port.StartsWith('/'))
+        if (endpoint.SerialPort is { } port && !port.StartsWith('/') && problems.IsReadable($"{at}.port") && problems.IsReadable("device.board"))
         {
             problems.Error($"{at}.port",
                 $"must be the path of a serial device, /dev/ttyUSB0 or better /dev/serial/by-id/…, but is {Spelling.Quote(port)}");

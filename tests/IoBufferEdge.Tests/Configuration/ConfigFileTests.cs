@@ -109,13 +109,13 @@ public sealed class ConfigFileTests : IDisposable
     public void Check_says_everything_in_lines_and_an_exit_code()
     {
         var good = Write("good.json", Of(Channel() + "," + Channel("""{"type":"udp","host":"127.0.0.1","port":1}""", id: "b")));
-        var odd = Write("odd.json", Of(Channel(), ", \"device\":{\"board\":\"b\"}"));
-        var bad = Write("bad.json", Of(Channel(), ", \"device\":{\"board\":\"b\",\"x\":1,\"y\":1}"));
+        var odd = Write("odd.json", Of(Channel(), ", \"mqtt\":{\"host\":\"h\"}"));
+        var bad = Write("bad.json", Of(Channel(), ", \"device\":{\"x\":1,\"y\":1},\"mqtt\":{\"host\":\"h\"}"));
         var none = Path.Combine(_folder, "none.json");
         Assert.Equal((0, $"{good}: ok, 2 channels\n"), Check(good));
-        Assert.Equal((0, $"warning: device.board: has no effect yet\n{odd}: ok, 1 channel, 1 warning\n"), Check(odd));
+        Assert.Equal((0, $"warning: mqtt: has no effect yet: nothing is sent to a broker\n{odd}: ok, 1 channel, 1 warning\n"), Check(odd));
         Assert.Equal((78, "error: device.x: is not a key; known here: id, board\nerror: device.y: is not a key; known here: id, board\n"
-            + $"warning: device.board: has no effect yet\n{bad}: 2 errors, 1 warning\n"), Check(bad));
+            + $"warning: mqtt: has no effect yet: nothing is sent to a broker\n{bad}: 2 errors, 1 warning\n"), Check(bad));
         Assert.Equal((74, $"{none}: cannot be read: there is no such file\n"), Check(none));
         Assert.Equal((74, $"{_folder}: cannot be read: it is a folder\n"), Check(_folder));
         Assert.Equal((74, "a\0b: cannot be read: this is not the name of a file\n"), Check("a\0b"));

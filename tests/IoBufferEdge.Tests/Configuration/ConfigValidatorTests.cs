@@ -250,7 +250,8 @@ public sealed class ConfigValidatorTests
         "warning: mqtt: has no effect yet: nothing is sent to a broker",
         "error: mqtt.password_secret: stands beside password_file: keep one of them",
         "error: mqtt.password_file: names \"/nowhere/p\", which does not exist")]
-    [InlineData(", \"device\":{\"board\":\"rpi4\"}", "warning: device.board: has no effect yet")]
+    [InlineData(", \"device\":{\"board\":\"rpi4\"}", "error: device.board: must be a board that is known, but is \"rpi4\": known are lab-uml, "
+        + "recomputer-r1000, revpi-connect, rpi4-dual-max485, rpi4-waveshare-rs485-can, x86-generic")]
     public void The_device_itself_is_judged(string more, params string[] problems) => Assert.Equal(problems, Problems(Of(Channel(), more)));
 
     [Fact]

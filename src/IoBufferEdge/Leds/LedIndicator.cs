@@ -1,0 +1,111 @@
+using IoBufferEdge.Boards;
+using Microsoft.Extensions.Logging;
+
+namespace IoBufferEdge.Leds;
+
+/// <summary>
+/// Keeps the board's LEDs at what the status asks for: looks once a second, writes only on change. Where the kernel has no pattern
+/// trigger, the blink is stepped from here, with a wake-up per step. An LED that is missing or refuses is one event and nothing more.
+/// </summary>
+/// <param name="root">The kernel's LED class, <c>/sys/class/leds</c>.</param>
+public sealed class LedIndicator(string root, IReadOnlyList<BoardLed> leds, Func<GatewayStatus> status, TimeProvider time, ILogger log)
+{
+    private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(1);
+
+    private readonly List<Lamp> _lamps = [.. leds.Select(led => new Lamp(led, new SysfsLed(Path.Combine(root, led.Kernel))))];
+
+    /// <summary>An LED, what it shows, and, where it is stepped from here, since when.</summary>
+    private sealed class Lamp(BoardLed led, SysfsLed driver)
+    {
+        public BoardLed Led => led;
+
+        public SysfsLed Driver => driver;
+
+        public LedBlink? Shown { get; set; }
+
+        public long? SteppedSince { get; set; }
+
+        public bool IsOn { get; set; }
+
+        public bool IsBroken { get; set; }
+    }
+
+    /// <summary>Until the token; then the LEDs say that the gateway has stopped.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        if (_lamps.Count == 0) return;
+        while (!stop.IsCancellationRequested)
+        {
+            Show(LedPattern.Of(status()));
+            var until = time.GetTimestamp();
+            while (!stop.IsCancellationRequested && time.GetElapsedTime(until) is var passed && passed < LookEvery)
+            {
+                var next = Step();
+                var wait = next < LookEvery - passed ? next : LookEvery - passed;
+                await Task.Delay(wait, time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+
+        Show(LedPattern.Stopped);
+    }
+
+    private void Show(LedPattern pattern)
+    {
+        foreach (var lamp in _lamps)
+        {
+            var blink = lamp.Led.Role == LedRole.Stat ? pattern.Stat : pattern.Err;
+            if (lamp.IsBroken || lamp.Shown == blink) continue;
+            Try(lamp, () =>
+            {
+                lamp.SteppedSince = null;
+                if (!lamp.Driver.TryPlay(blink))
+                {
+                    lamp.SteppedSince = time.GetTimestamp();
+                    lamp.Driver.Set(lamp.IsOn = blink.Steps[0].On);
+                }
+
+                lamp.Shown = blink;
+            });
+        }
+    }
+
+    /// <summary>Switches what is stepped from here; how long until the next step.</summary>
+    private TimeSpan Step()
+    {
+        var next = LookEvery;
+        foreach (var lamp in _lamps)
+        {
+            if (lamp is not { SteppedSince: { } since, Shown: { } blink, IsBroken: false }) continue;
+            var (on, left) = StateAt(blink, time.GetElapsedTime(since));
+            if (on != lamp.IsOn) Try(lamp, () => lamp.Driver.Set(lamp.IsOn = on));
+            if (left < next) next = left;
+        }
+
+        return next;
+    }
+
+    private static (bool On, TimeSpan Left) StateAt(LedBlink blink, TimeSpan since)
+    {
+        var at = (long)since.TotalMilliseconds % blink.Steps.Sum(s => s.Ms);
+        foreach (var step in blink.Steps)
+        {
+            if (at < step.Ms) return (step.On, TimeSpan.FromMilliseconds(step.Ms - at));
+            at -= step.Ms;
+        }
+
+        return (false, LookEvery);
+    }
+
+    private void Try(Lamp lamp, Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            lamp.IsBroken = true;
+            Log.LedFailed(log, lamp.Led.Kernel, e.Message);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+using System.Diagnostics;
+using System.Text.Json;
+using IoBufferEdge.Boards;
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Tests.Configuration;
+using IoBufferEdge.Tests.Support;
+
+namespace IoBufferEdge.Tests.Boards;
+
+public class BoardFilesTests
+{
+    private static readonly string Folder = Path.Combine(RepositoryRoot.Path, "hardware", "boards");
+
+    public static TheoryData<string> Ids => [.. BoardFiles.Ids];
+
+    [Fact]
+    public void Every_board_of_the_repository_is_built_in() =>
+        Assert.Equal(Directory.GetDirectories(Folder).Select(Path.GetFileName).Order(StringComparer.Ordinal), BoardFiles.Ids);
+
+    [Theory, MemberData(nameof(Ids))]
+    public void A_board_file_follows_the_schema(string id)
+    {
+        using var schema = JsonDocument.Parse(File.ReadAllText(Path.Combine(RepositoryRoot.Path, "hardware", "schema", "board.schema.json")));
+        var evaluator = new SchemaEvaluator(schema.RootElement);
+        var text = File.ReadAllText(Path.Combine(Folder, id, "board.json"));
+        Assert.True(evaluator.IsValid(JsonDocument.Parse(text).RootElement));
+        Assert.False(evaluator.IsValid(JsonDocument.Parse(text.Replace("\"verified\"", "\"believed\"", StringComparison.Ordinal)).RootElement));
+    }
+
+    [Theory, MemberData(nameof(Ids))]
+    public void Every_claim_has_a_source_that_is_named(string id)
+    {
+        var board = BoardFiles.Find(id)!;
+        Assert.Equal(id, board.Id);
+        Assert.NotEmpty(board.Ports);
+        var used = board.Ports.Select(p => p.Source).Concat(board.Leds.Select(l => l.Source)).Concat(board.Parts.Select(p => p.Source)).ToHashSet();
+        Assert.Equal(board.Sources.Keys.Order(StringComparer.Ordinal), used.Order(StringComparer.Ordinal));
+    }
+
+    [Theory, MemberData(nameof(Ids))]
+    public void Names_devices_and_lines_are_used_once(string id)
+    {
+        var board = BoardFiles.Find(id)!;
+        Once(board.Ports.Select(p => p.Name));
+        Once(board.Ports.Select(p => p.Device));
+        Once(board.Leds.Select(l => l.Kernel));
+        Once(board.Leds.Select(l => l.Role.ToString()));
+        Once(board.Ports.SelectMany(p => new[] { p.Rs485?.De, p.Rs485?.Re }).Where(l => l is not null).Select(l => $"{l!.Chip}:{l.Line}"));
+        Assert.All(board.Ports.Where(p => p.Rs485?.Mode == Rs485Mode.Gpio), p => Assert.NotNull(p.Rs485!.De));
+    }
+
+    [Theory, MemberData(nameof(Ids))]
+    public void A_board_is_described_with_all_its_ports(string id)
+    {
+        var board = BoardFiles.Find(id)!;
+        var text = BoardFiles.Describe(board);
+        Assert.All(board.Ports, p => Assert.Contains($"  port {p.Name}: {p.Device}", text, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Overlays_compile()
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/dtc"), "dtc is not installed; scripts/test.sh installs it.");
+        var overlays = Directory.GetFiles(Folder, "overlay.dts", SearchOption.AllDirectories);
+        Assert.NotEmpty(overlays);
+        foreach (var overlay in overlays)
+        {
+            using var dtc = Process.Start(new ProcessStartInfo("/usr/bin/dtc", ["-@", "-I", "dts", "-O", "dtb", "-o", "/dev/null", overlay])
+            {
+                RedirectStandardError = true,
+            })!;
+            var said = dtc.StandardError.ReadToEnd();
+            dtc.WaitForExit();
+            Assert.True(dtc.ExitCode == 0 && said.Length == 0, $"{overlay}: {said}");
+        }
+    }
+
+    private static void Once(IEnumerable<string> names) =>
+        Assert.Empty(names.GroupBy(n => n, StringComparer.Ordinal).Where(g => g.Count() > 1).Select(g => g.Key));
+}

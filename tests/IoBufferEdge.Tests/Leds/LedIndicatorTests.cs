@@ -1,0 +1,116 @@
+using IoBufferEdge.Boards;
+using IoBufferEdge.Leds;
+using IoBufferEdge.Tests.Control;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
+
+namespace IoBufferEdge.Tests.Leds;
+
+/// <summary>The real writer on a tree that looks like the kernel's.</summary>
+public sealed class LedIndicatorTests : IDisposable
+{
+    private static readonly BoardLed[] Both =
+    [
+        new(LedRole.Stat, "a1_green", "green", "test", Verified.Bench), new(LedRole.Err, "a1_red", "red", "test", Verified.Bench),
+    ];
+
+    private readonly string _root = Directory.CreateTempSubdirectory("leds").FullName;
+    private readonly FakeTimeProvider _time = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly LogLines _log = new();
+    private GatewayStatus _status = Snapshots.Gateway(Snapshots.Channel() with { Ledger = new LedgerStatus() });
+
+    public void Dispose()
+    {
+        _stop.Dispose();
+        Directory.Delete(_root, recursive: true);
+    }
+
+    [Fact]
+    public async Task The_kernel_blinks_and_is_told_only_of_changes()
+    {
+        AddLed("a1_green", "[none] timer pattern");
+        AddLed("a1_red", "[none] timer pattern");
+        var running = Start();
+        Assert.Equal("255 100 255 0 0 900 0 0", Read("a1_green", "pattern"));
+        Assert.Equal("-1", Read("a1_green", "repeat"));
+        Assert.Equal("0", Read("a1_red", "brightness"));
+
+        File.WriteAllText(Path.Combine(_root, "a1_green", "pattern"), "untouched");
+        _time.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal("untouched", Read("a1_green", "pattern"));
+
+        _status = _status with { Identifying = true };
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("255 250 255 0 0 250 0 0", Read("a1_green", "pattern"));
+        Assert.Equal("0 250 0 0 255 250 255 0", Read("a1_red", "pattern"));
+
+        await _stop.CancelAsync();
+        await running;
+        Assert.Equal(("none", "0", "none", "0"),
+            (Read("a1_green", "trigger"), Read("a1_green", "brightness"), Read("a1_red", "trigger"), Read("a1_red", "brightness")));
+    }
+
+    [Fact]
+    public async Task Without_the_pattern_trigger_the_blink_is_stepped()
+    {
+        AddLed("a1_green", "[none] timer");
+        AddLed("a1_red", "[none] timer");
+        var running = Start();
+        var seen = new List<bool>();
+        for (var ms = 0; ms < 2000; ms += 50)
+        {
+            seen.Add(Read("a1_green", "brightness") == "255");
+            _time.Advance(TimeSpan.FromMilliseconds(50));
+        }
+
+        Assert.Equal(Enumerable.Range(0, 40).Select(i => i % 20 < 2), seen);
+        await _stop.CancelAsync();
+        await running;
+    }
+
+    [Fact]
+    public async Task A_missing_led_is_one_event_and_the_other_works()
+    {
+        AddLed("a1_green", "[none] pattern");
+        var running = Start();
+        for (var i = 0; i < 5; i++)
+        {
+            _status = _status with { Identifying = !_status.Identifying };
+            _time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        Assert.Contains("a1_red", Assert.Single(_log.Lines), StringComparison.Ordinal);
+        Assert.Equal("255 250 255 0 0 250 0 0", Read("a1_green", "pattern"));
+        await _stop.CancelAsync();
+        await running;
+    }
+
+    [Fact]
+    public void Without_leds_nothing_runs() =>
+        Assert.True(new LedIndicator(_root, [], () => throw new InvalidOperationException(), _time, _log).RunAsync(default).IsCompletedSuccessfully);
+
+    private Task Start() => new LedIndicator(_root, Both, () => _status, _time, _log).RunAsync(_stop.Token);
+
+    private void AddLed(string name, string triggers)
+    {
+        var folder = Directory.CreateDirectory(Path.Combine(_root, name)).FullName;
+        foreach (var (file, text) in new[] { ("trigger", triggers), ("brightness", "7"), ("max_brightness", "255\n"), ("pattern", ""), ("repeat", "0") })
+            File.WriteAllText(Path.Combine(folder, file), text);
+    }
+
+    private string Read(string led, string file) => File.ReadAllText(Path.Combine(_root, led, file));
+
+    private sealed class LogLines : ILogger
+    {
+        public List<string> Lines { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Lines.Add(formatter(state, exception));
+    }
+}
