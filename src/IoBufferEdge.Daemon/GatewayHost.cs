@@ -6,6 +6,7 @@ using IoBufferEdge.Configuration;
 using IoBufferEdge.Control;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Serial;
+using IoBufferEdge.Gpio;
 using IoBufferEdge.Leds;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting.Systemd;
@@ -35,6 +36,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
     private readonly TaskCompletionSource _stop = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly SemaphoreSlim _oneReload = new(1, 1);
     private readonly SystemdNotifier _systemd = new();
+    private readonly DriverLines _driverLines = new(LinuxGpioChip.Open);
 
     public static string Version { get; } = typeof(Gateway).Assembly.GetName().Version!.ToString(3);
 
@@ -45,6 +47,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
     {
         if (!TryLoad(Console.Error, out var config, out var hash, out var exitCode)) return exitCode;
         ThreadPool.SetMinThreads(MinThreads, MinThreads);
+        _driverLines.SwitchOff(config);
         using var logs = NewLogs();
         var log = logs.CreateLogger("iobuffer");
         try
@@ -75,7 +78,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         var random = Random.Shared;
         var network = new SocketNetwork(_time, log);
         var storeOptions = new RocksStoreOptions { Directory = folder.Store, DeviceMaxBytes = config.Buffer.DeviceMaxBytes };
-        var serial = new SerialLines(new LinuxSerialPorts(_time), _time, log);
+        var serial = new SerialLines(new LinuxSerialPorts(_driverLines, _time), _time, log);
         EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log, serial);
         await using var gateway = new Gateway(config, new GatewayServices(
             new RocksBufferStore(storeOptions, _time, random, log),

@@ -43,9 +43,13 @@ internal static class SerialValidator
         var rs485 = endpoint.Rs485;
         switch (rs485.Mode)
         {
-            case Rs485Mode.Gpio:
-                problems.Error($"{at}.rs485.mode", "gpio is not available in this version: use kernel or rts, or none for an adapter that switches by itself");
-                return;
+            case Rs485Mode.Gpio when rs485.De is null && problems.IsReadable($"{at}.rs485.de"):
+                problems.Error($"{at}.rs485.de",
+                    "is missing: it names the line that switches the transmitter in mode gpio, {\"chip\":\"pinctrl-bcm2711\",\"line\":4}");
+                break;
+            case Rs485Mode.Gpio when rs485.De?.Chip == rs485.Re?.Chip && rs485.De?.Line == rs485.Re?.Line:
+                problems.Error($"{at}.rs485.re", "is the line of de: name another one, or leave it out where one line switches both");
+                break;
             case Rs485Mode.Kernel when rs485.PreDelayUs % 1000 != 0:
                 problems.Error($"{at}.rs485.pre_delay_us", $"must be whole milliseconds in mode kernel, but is {rs485.PreDelayUs}");
                 break;
@@ -54,9 +58,9 @@ internal static class SerialValidator
                 break;
         }
 
-        if (rs485.GuardBits > 0 && rs485.Mode != Rs485Mode.Rts)
+        if (rs485.GuardBits > 0 && rs485.Mode is not (Rs485Mode.Rts or Rs485Mode.Gpio))
             problems.Warn($"{at}.rs485.guard_bits", $"has no effect in mode {EndpointValidator.Word(rs485.Mode)}");
-        if (rs485.De is not null || rs485.Re is not null)
+        if (rs485.Mode != Rs485Mode.Gpio && (rs485.De is not null || rs485.Re is not null))
             problems.Error($"{at}.rs485", $"names de or re, which mode {EndpointValidator.Word(rs485.Mode)} does not use: leave them out");
         if (rs485.Mode is Rs485Mode.Kernel or Rs485Mode.Rts && endpoint.FlowControl == "RTS/CTS")
             problems.Error($"{at}.flow_control", "RTS/CTS needs the line that switches the RS485 transmitter: use None");

@@ -282,8 +282,10 @@ public sealed class ConfigValidatorTests
     [InlineData("\"stop_bits\":1.5", "destination.stop_bits: 1.5 exists only with 5 data bits: use 1 or 2 with 8")]
     [InlineData("\"stop_bits\":2,\"data_bits\":5",
         "destination.stop_bits: 2 does not exist with 5 data bits, where UARTs make it 1.5: use 1 or 1.5")]
-    [InlineData("\"rs485\":{\"mode\":\"gpio\",\"de\":{\"chip\":\"gpiochip0\",\"line\":4}}",
-        "destination.rs485.mode: gpio is not available in this version: use kernel or rts, or none for an adapter that switches by itself")]
+    [InlineData("\"rs485\":{\"mode\":\"gpio\",\"re\":{\"chip\":\"pinctrl-bcm2711\",\"line\":4}}",
+        "destination.rs485.de: is missing: it names the line that switches the transmitter in mode gpio, {\"chip\":\"pinctrl-bcm2711\",\"line\":4}")]
+    [InlineData("\"rs485\":{\"mode\":\"gpio\",\"de\":{\"chip\":\"c\",\"line\":4},\"re\":{\"chip\":\"c\",\"line\":4,\"active_low\":true}}",
+        "destination.rs485.re: is the line of de: name another one, or leave it out where one line switches both")]
     [InlineData("\"rs485\":{\"mode\":\"kernel\",\"pre_delay_us\":1500},\"flow_control\":\"RTS/CTS\"",
         "destination.rs485.pre_delay_us: must be whole milliseconds in mode kernel, but is 1500",
         "destination.flow_control: RTS/CTS needs the line that switches the RS485 transmitter: use None")]
@@ -297,6 +299,7 @@ public sealed class ConfigValidatorTests
     [InlineData("\"parity\":\"Mark\",\"data_bits\":7,\"stop_bits\":2,\"baud_rate\":250000,\"flow_control\":\"XON/XOFF\"")]
     [InlineData("\"rs485\":{\"mode\":\"kernel\",\"pre_delay_us\":2000}")]
     [InlineData("\"rs485\":{\"mode\":\"rts\",\"pre_delay_us\":150,\"guard_bits\":1}")]
+    [InlineData("\"rs485\":{\"mode\":\"gpio\",\"de\":{\"chip\":\"c\",\"line\":4},\"pre_delay_us\":150,\"guard_bits\":1},\"flow_control\":\"RTS/CTS\"")]
     [InlineData("\"poll\":[{\"request_hex\":\"0103\",\"crc\":\"modbus\",\"interval_ms\":100}]")]
     [InlineData("\"framing\":{\"type\":\"idle_gap\",\"gap_ms\":5}")]
     public void A_serial_source_that_can_work_is_not_judged(string keys) => Assert.Empty(Problems(Of(Channel(With(Serial, keys)))));

@@ -18,6 +18,7 @@ internal sealed class DrivenSender : IDrivenSender, IDisposable
     private readonly Thread _thread;
     private ReadOnlyMemory<byte> _frame;
     private TaskCompletionSource<DriveOutcome>? _done;
+    private volatile string? _failure;
     private volatile bool _cancelled;
     private volatile bool _closing;
 
@@ -30,7 +31,6 @@ internal sealed class DrivenSender : IDrivenSender, IDisposable
         _thread.Start();
     }
 
-    /// <summary>The thread runs before all ordinary ones.</summary>
     public bool IsRealTime { get; private set; }
 
     public IEnumerable<KeyValuePair<string, long>> Lateness => _lateness.Snapshot();
@@ -43,7 +43,7 @@ internal sealed class DrivenSender : IDrivenSender, IDisposable
         {
             // The port may be closed at any moment: a frame that comes too late finds no thread any more.
             if (_closing) throw new IOException($"{_settings.Port} has been closed.");
-            (_frame, _cancelled, _done) = (frame, false, done);
+            (_frame, _cancelled, _failure, _done) = (frame, false, null, done);
             _work.Release();
         }
 
@@ -52,7 +52,7 @@ internal sealed class DrivenSender : IDrivenSender, IDisposable
         {
             case DriveOutcome.Cancelled:
                 cancel.ThrowIfCancellationRequested();
-                throw new IOException($"{_settings.Port} has been closed.");
+                throw new IOException(_failure ?? $"{_settings.Port} has been closed.");
             case DriveOutcome.Stuck:
                 throw new IOException($"{_settings.Port} did not send a frame within twice its time on the wire.");
         }
@@ -99,9 +99,10 @@ internal sealed class DrivenSender : IDrivenSender, IDisposable
             if (result.Outcome == DriveOutcome.Sent) _lateness.Add(result.LateNs);
             return result.Outcome;
         }
-        catch (IOException)
+        catch (IOException e)
         {
-            // The device has gone: its driver with it.
+            // The device has gone, or the chip whose line switches its driver.
+            _failure = e.Message;
             return DriveOutcome.Cancelled;
         }
     }

@@ -7,6 +7,9 @@ public interface ISerialPorts
     /// <param name="changed">Called when something has arrived or the port has ended; from any thread, must not wait.</param>
     /// <exception cref="EndpointException">In use, not permitted, no serial port, or the hardware refuses a setting.</exception>
     ISerialPort? Open(SerialSettings settings, Action changed);
+
+    /// <summary>The port has no user any more: what was held for it beyond its openings is let go.</summary>
+    void Release(SerialSettings settings);
 }
 
 /// <summary>An open serial port, until it is disposed or its device goes. One reader and one writer at a time.</summary>
@@ -47,6 +50,9 @@ public interface IDrivenSender
     /// <summary>Completes when the last bit has left and the driver is off again.</summary>
     /// <exception cref="IOException">The transmitter is stuck, or the port has gone.</exception>
     ValueTask SendAsync(ReadOnlyMemory<byte> frame, CancellationToken cancel);
+
+    /// <summary>The thread that switches runs before all ordinary ones.</summary>
+    bool IsRealTime { get; }
 
     /// <summary>How late the driver was switched off: counts and microseconds.</summary>
     IEnumerable<KeyValuePair<string, long>> Lateness { get; }

@@ -3,8 +3,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace IoBufferEdge.Endpoints.Serial;
 
-/// <summary>A UART whose RTS line switches the driver.</summary>
-internal sealed class LinuxDrivenWire(SafeFileHandle port, string path, Func<bool> isCancelled, TimeProvider time) : IDrivenWire
+/// <summary>A UART, and the line that switches its RS485 driver.</summary>
+internal sealed class LinuxDrivenWire(
+    SafeFileHandle port, string path, Action<bool> switchDriver, Func<bool> isCancelled, TimeProvider time) : IDrivenWire
 {
     /// <summary>Timestamps of this clock are nanoseconds of CLOCK_MONOTONIC, which sleeps are measured by, too.</summary>
     public long Now => time.GetTimestamp();
@@ -26,5 +27,5 @@ internal sealed class LinuxDrivenWire(SafeFileHandle port, string path, Func<boo
 
     public void DiscardOutput() => SerialCalls.DiscardOutput(port);
 
-    public void SwitchDriver(bool on) => SerialCalls.SetModemLines(port, ModemLines.Rts, on);
+    public void SwitchDriver(bool on) => switchDriver(on);
 }

@@ -1,4 +1,3 @@
-using IoBufferEdge.Configuration;
 using IoBufferEdge.Interop.Linux;
 using Microsoft.Win32.SafeHandles;
 
@@ -30,13 +29,18 @@ internal sealed class LinuxSerialPort : ISerialPort
     private volatile bool _isRealTime = true;
     private volatile string? _end;
 
-    public LinuxSerialPort(SafeFileHandle handle, SerialFacts facts, TimeProvider time, Action changed)
+    /// <param name="switchDriver">Switches the RS485 driver, where that is done from here; else null.</param>
+    public LinuxSerialPort(SafeFileHandle handle, SerialFacts facts, Action<bool>? switchDriver, TimeProvider time, Action changed)
     {
         (_handle, _facts, _time, _changed) = (handle, facts, time, changed);
         _marked = new MarkedBytes(_arrivals);
         _driverCounts = SerialCalls.GetCounters(handle, out _before) == 0;
-        if (facts.Direction == Rs485Mode.Rts)
-            _driven = new DrivenSender(facts.Settings, isCancelled => new LinuxDrivenWire(handle, facts.Settings.Port, isCancelled, time));
+        if (switchDriver is not null)
+        {
+            _driven = new DrivenSender(
+                facts.Settings, isCancelled => new LinuxDrivenWire(handle, facts.Settings.Port, switchDriver, isCancelled, time));
+        }
+
         _reader = new Thread(ReadToTheEnd) { IsBackground = true, Name = "serial " + Path.GetFileName(facts.Settings.Port) };
         _reader.Start();
     }

@@ -10,13 +10,14 @@ namespace IoBufferEdge.Endpoints.Serial;
 /// tree) and keeps RTS to itself. So the first call behind the open takes RTS back, or gives it to the driver, where RTS drives an
 /// RS485 transmitter: it is keyed for a few microseconds at most, with nothing to send.
 /// </summary>
-public sealed class LinuxSerialPorts(TimeProvider time) : ISerialPorts
+public sealed class LinuxSerialPorts(DriverLines driverLines, TimeProvider time) : ISerialPorts
 {
     /// <summary>A divider hits a rate by so much, or characters fall apart.</summary>
     private const double BaudTolerance = 0.025;
 
     public ISerialPort? Open(SerialSettings settings, Action changed)
     {
+        var lines = settings.Rs485.Mode == Rs485Mode.Gpio ? driverLines.Take(settings) : null;
         var handle = SerialCalls.Open(settings.Port, out var error);
         if (error is SerialCalls.NoEntry or SerialCalls.NoDeviceOrAddress or SerialCalls.NoDevice or SerialCalls.InputOutput) return null;
         if (error != 0) throw CannotOpen(settings, error);
@@ -27,14 +28,20 @@ public sealed class LinuxSerialPorts(TimeProvider time) : ISerialPorts
             if (!Configure(handle, settings)) return Gone(handle);
             var lowLatency = SerialCalls.SetLowLatency(handle, settings.LowLatency) == 1;
             var tellsLastBit = SerialCalls.IsTransmitterEmpty(handle) >= 0;
-            if (direction == Rs485Mode.Rts && !tellsLastBit)
+            Action<bool>? switchDriver = direction switch
+            {
+                Rs485Mode.Rts => on => SerialCalls.SetModemLines(handle, ModemLines.Rts, on),
+                Rs485Mode.Gpio => lines!.Set,
+                _ => null,
+            };
+            if (switchDriver is not null && !tellsLastBit)
             {
                 throw new EndpointException(
-                    $"The driver of {settings.Port} can't tell when the last bit has left (TIOCSERGETLSR): rs485 mode rts would cut frames. "
-                    + "Use mode kernel, or none for an adapter that switches by itself.");
+                    $"The driver of {settings.Port} can't tell when the last bit has left (TIOCSERGETLSR): rs485 mode "
+                    + $"{EndpointValidator.Word(direction)} would cut frames. Use mode kernel, or none for an adapter that switches by itself.");
             }
 
-            return new LinuxSerialPort(handle, new SerialFacts(settings, direction, lowLatency, tellsLastBit), time, changed);
+            return new LinuxSerialPort(handle, new SerialFacts(settings, direction, lowLatency, tellsLastBit), switchDriver, time, changed);
         }
         catch
         {
@@ -42,6 +49,8 @@ public sealed class LinuxSerialPorts(TimeProvider time) : ISerialPorts
             throw;
         }
     }
+
+    public void Release(SerialSettings settings) => driverLines.Release(settings.Port);
 
     private static void MakeExclusive(SafeFileHandle handle, SerialSettings settings)
     {

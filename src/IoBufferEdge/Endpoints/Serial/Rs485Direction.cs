@@ -23,6 +23,8 @@ internal static class Rs485Direction
                 if (SerialCalls.SetModemLines(handle, ModemLines.Rts, on: false) < 0)
                     throw new EndpointException($"{settings.Port} has no RTS line that could switch an RS485 transmitter.");
                 return Rs485Mode.Rts;
+            case Rs485Mode.Gpio:
+                return Rs485Mode.Gpio;
             case Rs485Mode.Auto when !IsUsb(settings.Port) && SerialCalls.GetRs485(handle, out var present) == 0:
                 return present.Flags.HasFlag(Rs485Flags.Enabled) ? Rs485Mode.Kernel : Rs485Mode.None;
             default:

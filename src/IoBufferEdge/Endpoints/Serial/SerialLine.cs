@@ -120,6 +120,7 @@ public sealed class SerialLine
         {
             _closing.Cancel();
             Forget();
+            _ports.Release(Settings);
         }
 
         _ended.Set();

@@ -2,6 +2,7 @@ using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Serial;
+using IoBufferEdge.Gpio;
 using IoBufferEdge.Simulation;
 using IoBufferEdge.Tests.Endpoints.Tcp;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -17,7 +18,7 @@ internal sealed class SerialRig
     public SerialRig(Action<SerialArrival>? tap = null)
     {
         var time = TimeProvider.System;
-        var lines = new SerialLines(new TappedPorts(new LinuxSerialPorts(time), tap), time, NullLogger.Instance);
+        var lines = new SerialLines(new TappedPorts(new LinuxSerialPorts(new DriverLines(LinuxGpioChip.Open), time), tap), time, NullLogger.Instance);
         _context = new EndpointContext(
             new SocketNetwork(time, NullLogger.Instance), new MemoryBudget(12 << 20), time, new Random(1), NullLogger.Instance, lines);
     }
@@ -119,6 +120,8 @@ internal sealed class TappedPorts(ISerialPorts ports, Action<SerialArrival>? tap
 {
     public ISerialPort? Open(SerialSettings settings, Action changed) =>
         ports.Open(settings, changed) is { } port ? tap is null ? port : new TappedPort(port, tap) : null;
+
+    public void Release(SerialSettings settings) => ports.Release(settings);
 
     private sealed class TappedPort(ISerialPort port, Action<SerialArrival> tap) : ISerialPort
     {
