@@ -56,7 +56,7 @@ version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
-    run, check, status, reload, identify, channels, park, boards, version,
+    run, check, status, reload, identify, channels, park, boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

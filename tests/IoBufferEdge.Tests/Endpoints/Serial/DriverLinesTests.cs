@@ -103,17 +103,6 @@ public sealed class DriverLinesTests
         Assert.Equal(13, _gpio.Shown(1).Count);
     }
 
-    [Fact]
-    public void Switching_allocates_nothing()
-    {
-        var taken = _lines.Take(Settings);
-        Action<bool> set = taken.Set;
-        set(true);
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        for (var i = 0; i < 100; i++) set(true);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
-    }
-
     private static GatewayConfig Config(SourceConfig source) => new()
     {
         Channels = [new ChannelConfig { Id = "c", Source = source, Destination = new DestinationConfig { Type = EndpointType.TcpClient } }],
