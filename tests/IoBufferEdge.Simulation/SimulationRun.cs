@@ -406,12 +406,15 @@ public sealed class SimulationRun
         _scheduler.After(SampleEvery, Sample);
     }
 
-    /// <summary>The budget may be exceeded by one message per channel and by what half-read frames need at least.</summary>
+    /// <summary>
+    /// The budget may be exceeded by half-read frames, and by what rule 14 keeps of three messages larger than it, each in a slab of its
+    /// own with a slab of small ones behind it.
+    /// </summary>
     private void CheckMemory()
     {
         if (_gateway is not { } gateway) return;
         var floor = _scenario.Channels.Sum(plan =>
-            (plan.Senders.Max(sender => sender.LargeEvery > 0 ? sender.LargeLength : 0) * 8L) + ((2 + plan.Senders.Count) * 65536L));
+            (plan.Senders.Max(sender => sender.LargeEvery > 0 ? sender.LargeLength + 65536 : 0) * 8L) + ((2 + plan.Senders.Count) * 65536L));
         var used = gateway.Status.MemoryUsedBytes;
         if (used > _config.Buffer.MemoryBytes + floor)
             _scheduler.Violate($"{used} bytes of memory are used; memory_bytes is {_config.Buffer.MemoryBytes}, the floor {floor}.");

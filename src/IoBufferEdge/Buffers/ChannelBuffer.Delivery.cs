@@ -275,6 +275,7 @@ public sealed partial class ChannelBuffer
         while (true)
         {
             (_cursor, var skipped) = _gaps.Pass(_cursor);
+            _kept.Passed(_cursorTotals.Bytes, skipped.Bytes);
             _cursorTotals += skipped;
             if (_cursor >= to) break;
             var end = Math.Min(to, _gaps.RunEnd(_cursor));
@@ -286,7 +287,7 @@ public sealed partial class ChannelBuffer
             _elidedMessages += Math.Max(0, Math.Min(delivered.Messages, end - Math.Max(_durable, Math.Max(_committingLast, _cursor))));
             _rateWindowMessages += delivered.Messages;
             _cursorTotals = totals;
-            _kept.NewestAtBytes = slab.TotalsThrough(index - 1).Bytes;
+            _kept.Delivered(slab.TotalsThrough(index - 1).Bytes);
             Volatile.Write(ref _cursor, end);
         }
 

@@ -111,7 +111,7 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         (_cursor, var skipped) = _gaps.Pass(opening.Cursor);
         _cursorTotals += skipped;
         _syncedCursor = _committedCursor = _handedOut = _linkConfirmed = _highestHandedOut = _cursor;
-        _kept.NewestAtBytes = _cursorTotals.Bytes;
+        _kept.Delivered(_cursorTotals.Bytes);
         _kept.BeginLink(ResendBytesWithinShare);
         _lastReceivedUs = _oldestReceivedUs = clock.NowUs;
 
@@ -377,7 +377,8 @@ public sealed partial class ChannelBuffer : IMessageSink, IDisposable
         foreach (var park in _pendingParks)
             if (park.FirstSequence >= first && park.FirstSequence <= last) return true;
         if (_repeat.Count > 0 && first <= _cursor && last >= _repeat.First) return true;
-        return _settings.ResendBytes is not null && first <= _cursor && slab.TotalsAfter.Bytes > _kept.FromBytes;
+        if (_settings.ResendBytes is null || first > _cursor || slab.TotalsAfter.Bytes <= _kept.FromBytes) return false;
+        return _gaps.Next(first - 1) <= Math.Min(last, _cursor); // else all of it was discarded, parked or lost
     }
 
     /// <summary>Gives back what nobody needs any more.</summary>

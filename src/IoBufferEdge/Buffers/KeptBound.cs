@@ -7,6 +7,7 @@ namespace IoBufferEdge.Buffers;
 /// asked with behind it must not push out what lies before it. What may go out behind one, while nothing shows that it was read, is bounded:
 /// as much again to ask with as was unread, since a peer reads in order (<c>PeerWindow</c>); another large one is asked with only once the one
 /// before it was read. So three of them are remembered (sent in an open window, asked with, waiting to be), each for twice its length.</para>
+/// <para>Positions count what was discarded, parked or lost as well, and the peer never got that: it takes nothing from the bound.</para>
 /// Not thread-safe but for <see cref="ResendBytes"/> and <see cref="DiffersFrom"/>: the <see cref="ChannelBuffer"/>'s lock guards it.
 /// </summary>
 internal sealed class KeptBound
@@ -14,6 +15,7 @@ internal sealed class KeptBound
     private const int LargeMax = 3;
 
     private readonly List<(long Sequence, long AtBytes, long UntilBytes)> _large = [];
+    private readonly List<(long AtBytes, long Bytes)> _passed = [];
     private volatile bool _hasLarge;
     private long _resendBytes;
 
@@ -21,18 +23,37 @@ internal sealed class KeptBound
     public long ResendBytes => Volatile.Read(ref _resendBytes);
 
     /// <summary>Where the newest delivered message begins.</summary>
-    public long NewestAtBytes { get; set; }
+    public long NewestAtBytes { get; private set; }
 
     /// <summary>Messages that end behind this are kept.</summary>
-    public long FromBytes
+    public long FromBytes { get; private set; }
+
+    /// <summary>A message was delivered that begins here.</summary>
+    public void Delivered(long atBytes)
     {
-        get
-        {
-            var from = NewestAtBytes;
-            foreach (var (_, at, until) in _large)
-                if (until >= NewestAtBytes) from = Math.Min(from, at);
-            return from - _resendBytes;
-        }
+        NewestAtBytes = atBytes;
+        Place();
+    }
+
+    /// <summary>The cursor passes what was discarded, parked or lost.</summary>
+    public void Passed(long atBytes, long bytes)
+    {
+        if (bytes <= 0) return;
+        _passed.Add((atBytes, bytes));
+        for (var i = 0; i < _large.Count; i++) _large[i] = _large[i] with { UntilBytes = _large[i].UntilBytes + bytes };
+    }
+
+    private void Place()
+    {
+        var newest = NewestAtBytes;
+        foreach (var (_, at, until) in _large)
+            if (until >= NewestAtBytes) newest = Math.Min(newest, at);
+        var from = newest - _resendBytes;
+        var oldest = _passed.Count;
+        for (; oldest > 0 && _passed[oldest - 1].AtBytes + _passed[oldest - 1].Bytes > from; oldest--)
+            if (_passed[oldest - 1].AtBytes < newest) from -= _passed[oldest - 1].Bytes;
+        if (_large.Count == 0) _passed.RemoveRange(0, oldest);
+        FromBytes = from;
     }
 
     /// <summary>A new link begins: what the last one left in doubt is held for the repeat, or was read.</summary>
@@ -41,6 +62,7 @@ internal sealed class KeptBound
         _large.Clear();
         _hasLarge = false;
         Volatile.Write(ref _resendBytes, resendBytes);
+        Place();
     }
 
     /// <summary>A message that is larger than a run is handed out.</summary>
@@ -49,6 +71,7 @@ internal sealed class KeptBound
         if (_large.Count == LargeMax) _large.RemoveAt(0);
         _large.Add((sequence, atBytes, atBytes + 2 * (length + _resendBytes)));
         _hasLarge = true;
+        Place();
     }
 
     /// <summary>Whether <see cref="Fits"/> may change anything.</summary>
@@ -60,5 +83,6 @@ internal sealed class KeptBound
         _large.RemoveAll(large => large.Sequence <= linkConfirmed);
         _hasLarge = _large.Count > 0;
         Volatile.Write(ref _resendBytes, resendBytes);
+        Place();
     }
 }

@@ -182,6 +182,29 @@ public sealed class ChannelBufferRepeatTests
     }
 
     [Fact]
+    public void What_was_discarded_between_takes_nothing_from_what_is_kept()
+    {
+        var rig = new BufferRig(new QueueSettings
+        {
+            WindowBytes = 1500, ResendBytes = 4000, Buffer = new BufferConfig { MaxBytes = 20_000, WhenFull = WhenFull.DropOldest },
+        });
+        rig.Elapse(50);
+        rig.AppendAll(1, 20, bytes: 100);
+        rig.Buffer.BeginLink(int.MaxValue);
+        rig.Do(async () =>
+        {
+            while (rig.Buffer.Cursor < 20) rig.Buffer.Confirm((await rig.Buffer.TakeRunAsync()).LastSequence);
+        });
+        rig.AppendAll(21, 1, bytes: 19_000);
+        rig.AppendAll(22, 1, bytes: 2_000);
+        rig.Elapse(500);
+        Assert.Equal([22], rig.Deliver());
+        rig.Buffer.EndLink(Reset);
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal([.. Enumerable.Range(1, 20), 22], rig.Deliver());
+    }
+
+    [Fact]
     public void What_is_in_flight_and_held_stays_within_the_share_of_memory()
     {
         var rig = new BufferRig(memoryBytes: 1 << 20);
