@@ -407,8 +407,8 @@ public sealed class SimulationRun
     }
 
     /// <summary>
-    /// The budget may be exceeded by half-read frames, and by what rule 14 keeps of three messages larger than it, each in a slab of its
-    /// own with a slab of small ones behind it.
+    /// The budget may be exceeded three times by what is in flight and held, by half-read frames, and by what rule 14 keeps of three
+    /// messages larger than it, each in a slab of its own with a slab of small ones behind it.
     /// </summary>
     private void CheckMemory()
     {
@@ -416,7 +416,7 @@ public sealed class SimulationRun
         var floor = _scenario.Channels.Sum(plan =>
             (plan.Senders.Max(sender => sender.LargeEvery > 0 ? sender.LargeLength + 65536 : 0) * 8L) + ((2 + plan.Senders.Count) * 65536L));
         var used = gateway.Status.MemoryUsedBytes;
-        if (used > _config.Buffer.MemoryBytes + floor)
+        if (used > _config.Buffer.MemoryBytes * 4 + floor)
             _scheduler.Violate($"{used} bytes of memory are used; memory_bytes is {_config.Buffer.MemoryBytes}, the floor {floor}.");
     }
 

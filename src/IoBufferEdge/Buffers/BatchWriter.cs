@@ -52,6 +52,12 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         PutRecord(StoreRecords.OpenSegment, StoreRecords.U32(contents.OpenSegment));
         engine.WriteSynced(_changes);
         engine.Flush(wait: false);
+        DeleteUnneeded();
+    }
+
+    /// <summary>Deletes the tables of closed segments that no queue needs any more.</summary>
+    public void DeleteUnneeded()
+    {
         foreach (var (from, to) in contents.Index.Unneeded(contents.OpenSegment))
             engine.DeleteFilesInRange(MessagesFamily, StoreRecords.BlockKey(from, 0, 0), StoreRecords.BlockKey(to, 0, 0));
     }

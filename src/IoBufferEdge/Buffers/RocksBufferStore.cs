@@ -259,7 +259,10 @@ public sealed class RocksBufferStore : IBufferStore
         _life = batch.Life;
         _markIsDue |= batch.Queues.Exists(q => q.Blocks.Count > 0);
         if (markNow || _markIsDue && _time.GetElapsedTime(_markWrittenAt) >= MarkEvery) WriteMark();
-        if (_ballast.HeldBytes == 0 && _time.GetElapsedTime(_ballastTriedAt) >= BallastRetryEvery) TryMakeBallast();
+        if (_ballast.HeldBytes > 0) return;
+        // On a full medium only records are written, and no segment is switched: what was delivered gives its room back here.
+        _writer!.DeleteUnneeded();
+        if (_time.GetElapsedTime(_ballastTriedAt) >= BallastRetryEvery) TryMakeBallast();
     }
 
     private void Reopen()

@@ -90,6 +90,12 @@ public sealed class FaultLoop(int seed, string delivery, TextWriter log)
         if (!gateway.HasExited && _random.Next(3) == 0) End(disk, gateway);
         _callsFailed += disk.Failed;
         disk.Heal();
+        // A start that gives up may take its time for it.
+        if (atStart)
+        {
+            Wait.Until(
+                () => gateway.HasExited || gateway.TryStatus() is not null, 30, $"a start or its end after: {_lastFault}", () => gateway.LastLines);
+        }
 
         if (gateway.HasExited)
         {
