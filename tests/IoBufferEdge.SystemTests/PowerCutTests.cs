@@ -82,9 +82,11 @@ public class PowerCutTests(ITestOutputHelper output) : SystemTest(output)
     public void A_ballast_that_can_be_neither_made_nor_deleted_ends_nothing()
     {
         var (disk, ledger, receiver, gateway, sender) = UnderLoad();
-        disk.Fail(DiskCalls.Write | DiskCalls.Sync, TestDisk.ENOSPC, ".log", times: 1);
-        Wait.Until(() => disk.Failed > 0, 10, "a write of the log to fail", () => gateway.LastLines);
+        gateway.Kill();
+        disk.EndLife();
+        File.Delete(Path.Combine(disk.DataFolder, "store.ballast"));
         disk.Fail(DiskCalls.Create | DiskCalls.Allocate | DiskCalls.Names, TestDisk.ENOSPC, "store.ballast");
+        gateway.Start();
         Wait.Until(() => disk.Failed > 2, 30, "the ballast to fail", () => gateway.LastLines);
         var before = ledger.Acknowledged;
         Wait.Until(() => ledger.Acknowledged > before + 1000, 30, "1,000 acknowledgements more", () => gateway.LastLines);
