@@ -116,7 +116,7 @@ internal static class FieldCommandLine
     private static string Describe(GpioLineInfo line) =>
         string.Create(CultureInfo.InvariantCulture, $"{line.Line,3}  {(line.Name.Length > 0 ? line.Name : "-"),-24} {(line.IsOutput ? "output" : "input"),-6}")
         + (line.Flags.HasFlag(LineFlags.ActiveLow) ? " active low" : "")
-        + (line.IsUsed ? $"  in use by {(line.Consumer.Length > 0 ? line.Consumer : "somebody who gave no name")}" : "");
+        + (line.IsUsed ? $"  in use by {line.Holder}" : "");
 
     private static async Task UseLine(string label, string name, LineFlags flags, bool active, Func<IGpioLine, Task> use)
     {

@@ -30,7 +30,7 @@ public sealed class GpioLineDriver(IGpioChip chip, string consumer, bool activeL
         new($"{chip.Label} has no line {line}: its lines are 0 to {chip.LineCount - 1}.");
 
     public static IOException Busy(IGpioChip chip, GpioLineInfo held) =>
-        new($"Line {held.Line} of {chip.Label} is in use by {(held.Consumer.Length > 0 ? held.Consumer : "somebody who gave no name")}.");
+        new($"Line {held.Line} of {chip.Label} is in use by {held.Holder}.");
 
     public override GpioChipInfo GetChipInfo() => new(0, chip.Label, chip.Label, chip.LineCount);
 

@@ -30,6 +30,9 @@ public readonly record struct GpioLineInfo(int Line, string Name, string Consume
 {
     public bool IsUsed => Flags.HasFlag(LineFlags.Used);
 
+    /// <summary>Who holds it, for people.</summary>
+    public string Holder => Consumer.Length > 0 ? Consumer : "somebody who gave no name";
+
     public bool IsOutput => Flags.HasFlag(LineFlags.Output);
 }
 
