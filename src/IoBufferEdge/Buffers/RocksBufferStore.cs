@@ -133,7 +133,7 @@ public sealed class RocksBufferStore : IBufferStore
 
         var logBytes = LogBytes();
         OpenEngine();
-        if (logBytes > 0 && StoreUsageMeter.FreeBytes(_options) >= RoomToWriteAnew) WriteLogAnewOrClose();
+        if (logBytes > 0 && StoreUsageMeter.FreeBytes(_options) >= RoomToWriteAnew) WriteLogAnew();
         var contents = _contents!;
         if (mark?.Generation != contents.Generation) WriteMark();
         TryMakeBallast();
@@ -257,11 +257,12 @@ public sealed class RocksBufferStore : IBufferStore
     private void FollowUp(CommitBatch batch, bool markNow)
     {
         _life = batch.Life;
-        _markIsDue |= batch.Queues.Exists(q => q.Blocks.Count > 0);
+        var hasBlocks = batch.Queues.Exists(q => q.Blocks.Count > 0);
+        _markIsDue |= hasBlocks;
         if (markNow || _markIsDue && _time.GetElapsedTime(_markWrittenAt) >= MarkEvery) WriteMark();
         if (_ballast.HeldBytes > 0) return;
         // On a full medium only records are written, and no segment is switched: what was delivered gives its room back here.
-        _writer!.DeleteUnneeded();
+        if (!hasBlocks) _writer!.DeleteUnneeded();
         if (_time.GetElapsedTime(_ballastTriedAt) >= BallastRetryEvery) TryMakeBallast();
     }
 
@@ -301,20 +302,8 @@ public sealed class RocksBufferStore : IBufferStore
         }
         catch (RocksException failure)
         {
-            throw ToStoreException("write anew what was in the log of", failure);
-        }
-    }
-
-    private void WriteLogAnewOrClose()
-    {
-        try
-        {
-            WriteLogAnew();
-        }
-        catch (StoreException)
-        {
             CloseEngine();
-            throw;
+            throw ToStoreException("write anew what was in the log of", failure);
         }
     }
 
