@@ -124,6 +124,9 @@ public sealed record ChannelStatus
     [JsonPropertyName("oldest_age_s")]
     public TimeSpan? OldestAge { get; init; }
 
+    /// <summary>Something is left to deliver.</summary>
+    internal bool MessagesWait => Ledger.Buffered + UnsecuredMessages > 0;
+
     /// <summary>How long the cursor has not moved although messages wait; zero otherwise. As fine as the status is looked at.</summary>
     [JsonPropertyName("standing_still_s")]
     public TimeSpan StandingStill { get; init; }

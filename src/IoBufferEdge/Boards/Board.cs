@@ -101,21 +101,18 @@ public static class BoardFiles
         var lines = new List<string> { $"{board.Id}: {board.Name}" };
         lines.AddRange(board.Ports.Select(p =>
             $"  port {p.Name}: {p.Device}{(p.Rs485 is { } rs485 ? $", RS485 {Describe(rs485)}" : "")}{Trust(p.Verified, p.Source, p.Note)}"));
-        lines.AddRange(board.Leds.Select(l => $"  LED {Word(l.Role)} ({l.Color}): {l.Kernel}{Trust(l.Verified, l.Source, l.Note)}"));
+        lines.AddRange(board.Leds.Select(l => $"  LED {EndpointValidator.Word(l.Role)} ({l.Color}): {l.Kernel}{Trust(l.Verified, l.Source, l.Note)}"));
         lines.AddRange(board.Parts.Select(p => $"  {p.Part}: {p.Driver}{Trust(p.Verified, p.Source, p.Note)}"));
         lines.AddRange(board.Sources.Select(s => $"  [{s.Key}] {s.Value}"));
         return string.Join('\n', lines);
     }
 
-    private static string Describe(Rs485Config rs485) => $"{Word(rs485.Mode)}{Line("DE", rs485.De)}{Line("/RE", rs485.Re)}";
+    private static string Describe(Rs485Config rs485) => $"{EndpointValidator.Word(rs485.Mode)}{Line("DE", rs485.De)}{Line("/RE", rs485.Re)}";
 
     private static string Line(string name, GpioLineConfig? line) => line is null ? "" : $", {name} {line.Chip}:{line.Line}";
 
     private static string Trust(Verified verified, string source, string? note) =>
         $" ({JsonNamingPolicy.KebabCaseLower.ConvertName(verified.ToString())}, [{source}]){(note is null ? "" : $": {note}")}";
-
-    private static string Word<T>(T value)
-        where T : struct, Enum => value.ToString().ToLowerInvariant();
 }
 
 [JsonSourceGenerationOptions(

@@ -10,8 +10,7 @@ internal sealed class DeliveryProgress(TimeProvider time)
 
     public ChannelStatus Note(ChannelStatus channel)
     {
-        var waits = channel.Ledger.Buffered + channel.UnsecuredMessages > 0;
-        if (waits && _channels.TryGetValue(channel.Id, out var last) && last.Cursor == channel.Cursor)
+        if (channel.MessagesWait && _channels.TryGetValue(channel.Id, out var last) && last.Cursor == channel.Cursor)
             return channel with { StandingStill = time.GetElapsedTime(last.Since) };
         _channels[channel.Id] = (channel.Cursor, time.GetTimestamp());
         return channel;

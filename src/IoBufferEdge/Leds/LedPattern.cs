@@ -56,7 +56,7 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
         State("paused", LedBlink.ThreeFlashes, "An operator has paused a channel.",
             "`iobuffer channel resume`", s => s.Channels.Any(c => c.State == ChannelState.Paused)),
         State("buffering", LedBlink.TwoFlashes, "A destination is away; what comes in is kept.",
-            "look at the network", s => s.Channels.Any(c => c.State == ChannelState.Waiting && Waiting(c) > 0)),
+            "look at the network", s => s.Channels.Any(c => c.State == ChannelState.Waiting && c.MessagesWait)),
         State("offline", LedBlink.TwoFlashes, "A destination is away; nothing waits for it.",
             "look at the network", s => s.Channels.Any(c => c.State == ChannelState.Waiting)),
         State("running", LedBlink.Heartbeat, "Every destination is connected; what comes in goes out.", "", _ => true),
@@ -73,10 +73,8 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
         string code, LedBlink stat, string meaning, string remedy, Func<GatewayStatus, bool> holds) =>
         (new(code, stat, LedBlink.Off, meaning, remedy), holds);
 
-    private static long Waiting(ChannelStatus channel) => channel.Ledger.Buffered + channel.UnsecuredMessages;
-
     private static bool IsNotDelivering(ChannelStatus channel) =>
-        channel.State == ChannelState.Running && Waiting(channel) > 0 && channel.StandingStill >= Patience;
+        channel.State == ChannelState.Running && channel.MessagesWait && channel.StandingStill >= Patience;
 
     private static bool HasPortFault(ChannelStatus channel) =>
         channel.State != ChannelState.Disabled

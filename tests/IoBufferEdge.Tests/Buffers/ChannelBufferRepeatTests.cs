@@ -135,36 +135,23 @@ public sealed class ChannelBufferRepeatTests
         rig.Do(async () => Assert.Equal(10, (await rig.Buffer.TakeRunAsync()).Count));
     }
 
-    [Fact]
-    public void A_large_message_and_what_is_asked_with_behind_it_push_nothing_unread_out_of_what_is_kept()
+    [Theory]
+    [InlineData(10, 50, 30_600, 11)]
+    [InlineData(50, 100, 100, 61)]
+    public void A_large_message_and_what_is_asked_with_behind_it_push_nothing_out_of_what_is_kept_until_it_was_read(
+        int countBehind, int bytesBehind, long outstandingBytes, int firstRepeated)
     {
         var rig = new BufferRig(new QueueSettings { WindowBytes = 1500, ResendBytes = 4000 });
         rig.Elapse(50);
         rig.AppendAll(1, 50, bytes: 100);
         rig.AppendAll(51, 1, bytes: 30_000);
-        rig.AppendAll(52, 10, bytes: 50);
+        rig.AppendAll(52, countBehind, bytesBehind);
         rig.Buffer.BeginLink(int.MaxValue);
         rig.Deliver();
-        rig.Buffer.WindowFor(outstandingBytes: 30_600, hiddenBytes: 0);
+        rig.Buffer.WindowFor(outstandingBytes, hiddenBytes: 0);
         rig.Buffer.EndLink(Reset);
         rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal(Enumerable.Range(11, 51), rig.Deliver());
-    }
-
-    [Fact]
-    public void What_was_kept_for_a_large_message_is_given_back_when_the_peer_has_read_it()
-    {
-        var rig = new BufferRig(new QueueSettings { WindowBytes = 1500, ResendBytes = 4000 });
-        rig.Elapse(50);
-        rig.AppendAll(1, 50, bytes: 100);
-        rig.AppendAll(51, 1, bytes: 30_000);
-        rig.AppendAll(52, 50, bytes: 100);
-        rig.Buffer.BeginLink(int.MaxValue);
-        rig.Deliver();
-        rig.Buffer.WindowFor(outstandingBytes: 100, hiddenBytes: 0);
-        rig.Buffer.EndLink(Reset);
-        rig.Buffer.BeginLink(int.MaxValue);
-        Assert.Equal(Enumerable.Range(61, 41), rig.Deliver());
+        Assert.Equal(Enumerable.Range(firstRepeated, 52 + countBehind - firstRepeated), rig.Deliver());
     }
 
     [Fact]
