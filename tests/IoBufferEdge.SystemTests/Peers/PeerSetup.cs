@@ -41,9 +41,12 @@ public sealed class PeerSetup(string folder)
     /// <summary>The other end of the serial port that ser2net opens: a pseudo terminal whose bytes go to <see cref="Output"/>.</summary>
     public PeerProcess SerialDevice() => new("socat", "-u", $"PTY,link={Line},raw,echo=0", $"OPEN:{Output},creat,append");
 
-    /// <summary>The same, whose bytes come from whoever connects to a port.</summary>
+    /// <summary>
+    /// The same, whose bytes come from whoever connects to a port. It outlives that connection: without a line ser2net would send its own
+    /// complaint, "Device open failure", to each client.
+    /// </summary>
     public PeerProcess SerialDevice(int port) =>
-        new("socat", "-U", $"PTY,link={Line},raw,echo=0", $"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr");
+        new("socat", "-U", $"PTY,link={Line},raw,echo=0", $"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,ignoreeof");
 
     private string Write(string name, string text)
     {
