@@ -15,6 +15,9 @@ namespace IoBufferEdge.Buffers;
 /// <param name="segments">The queue's segments that hold a number at or above the one that is read, oldest first.</param>
 internal readonly struct BlockReader(RocksEngine engine, string directory, int queue, List<(uint Segment, BlockSpan Span)> segments)
 {
+    /// <summary>Of the files, where some vanish meanwhile.</summary>
+    private const int ScansMax = 3;
+
     private enum Look
     {
         Absent,
@@ -115,8 +118,25 @@ internal readonly struct BlockReader(RocksEngine engine, string directory, int q
         }
     }
 
-    /// <summary>The lowest block of the segment that fits, from the files themselves: tables, and logs for what no table has yet.</summary>
+    /// <summary>
+    /// The lowest block of the segment that fits, from the files themselves: logs for what no table has yet, and tables. A log that the
+    /// engine has written into a table meanwhile is gone, and what it held is looked for anew.
+    /// </summary>
     private byte[]? ScanFiles(uint segment, Predicate<BlockHeader> fits)
+    {
+        for (var left = ScansMax; ; left--)
+        {
+            try
+            {
+                return ScanFilesOnce(segment, fits);
+            }
+            catch (FileNotFoundException) when (left > 1)
+            {
+            }
+        }
+    }
+
+    private byte[]? ScanFilesOnce(uint segment, Predicate<BlockHeader> fits)
     {
         var (wanted, lowest, found) = (queue, long.MaxValue, default(byte[]));
         void Keep(ReadOnlySpan<byte> key, ReadOnlySpan<byte> block)
@@ -127,9 +147,11 @@ internal readonly struct BlockReader(RocksEngine engine, string directory, int q
             (lowest, found) = (at.First, block.ToArray());
         }
 
-        foreach (var table in engine.TablesInRange(StoreRecords.BlockKey(segment, 0, 0), StoreRecords.BlockKey(segment + 1, 0, 0)))
-            LogScan.TableBlocks(Path.Combine(directory, table), Keep);
-        foreach (var log in Directory.EnumerateFiles(directory, "*.log")) LogScan.LogBlocks(log, Keep);
+        // In this order: what leaves the list of logs stands in the list of tables before.
+        var logs = Directory.GetFiles(directory, "*.log");
+        var tables = engine.TablesInRange(StoreRecords.BlockKey(segment, 0, 0), StoreRecords.BlockKey(segment + 1, 0, 0));
+        foreach (var table in tables) LogScan.TableBlocks(Path.Combine(directory, table), Keep);
+        foreach (var log in logs) LogScan.LogBlocks(log, Keep);
         return found;
     }
 
