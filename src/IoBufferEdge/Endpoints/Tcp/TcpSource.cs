@@ -187,10 +187,10 @@ public sealed class TcpSource : ISource
         _counters.Connections.Add();
         _detail = peer;
         Log.SourceConnected(_context.Log, _channelId, peer);
-        using (connection)
+        var secured = connection;
         try
         {
-            using var secured = await SecureAsync(connection, ending.Token);
+            secured = await SecureAsync(connection, ending.Token);
             using var receiver = new TcpReceiver(secured, sink, _config, _ack, _counters, _context);
             var reason = await receiver.RunAsync(ending.Token);
             Log.SourceDisconnected(_context.Log, _channelId, peer, reason);
@@ -216,7 +216,10 @@ public sealed class TcpSource : ISource
         }
         finally
         {
+            // Its place first: who sees the end may come again at once.
             Interlocked.Decrement(ref _clients);
+            secured.Dispose();
+            connection.Dispose();
         }
     }
 
