@@ -61,6 +61,9 @@ internal sealed class TcpReceiver : IDisposable
     /// <summary>Anything came.</summary>
     public bool HasReceived { get; private set; }
 
+    /// <summary>All that came is appended and answered: our own side may be shut in order.</summary>
+    public bool EndedInOrder { get; private set; }
+
     /// <summary>Completes with the reason for the end, in the operator's words.</summary>
     /// <exception cref="OperationCanceledException">The channel gave up.</exception>
     public async Task<string> RunAsync(CancellationToken stop)
@@ -70,7 +73,7 @@ internal sealed class TcpReceiver : IDisposable
         {
             var reason = await ReceiveAsync(stop);
             if (_acks is not null) await _acks.CompleteAsync(acknowledging);
-            _connection.ShutdownSend();
+            EndedInOrder = true;
             return reason;
         }
         catch (Exception e)

@@ -187,12 +187,13 @@ public sealed class TcpSource : ISource
         _counters.Connections.Add();
         _detail = peer;
         Log.SourceConnected(_context.Log, _channelId, peer);
-        var secured = connection;
+        var (secured, endedInOrder) = (connection, false);
         try
         {
             secured = await SecureAsync(connection, ending.Token);
             using var receiver = new TcpReceiver(secured, sink, _config, _ack, _counters, _context);
             var reason = await receiver.RunAsync(ending.Token);
+            endedInOrder = receiver.EndedInOrder;
             Log.SourceDisconnected(_context.Log, _channelId, peer, reason);
             _detail = $"{peer}: {reason}";
             return receiver.HasReceived;
@@ -218,6 +219,7 @@ public sealed class TcpSource : ISource
         {
             // Its place first: who sees the end may come again at once.
             Interlocked.Decrement(ref _clients);
+            if (endedInOrder) secured.ShutdownSend();
             secured.Dispose();
             connection.Dispose();
         }
