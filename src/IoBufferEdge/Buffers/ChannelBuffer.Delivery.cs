@@ -43,15 +43,15 @@ public sealed partial class ChannelBuffer
 
     private long ResendBytesWithinShare => Math.Min(_settings.ResendBytes ?? 0, _memory.ShareBytes / 2);
 
-    private long WindowBytesWithinShare => Math.Min(_settings.WindowBytes, _memory.ShareBytes / 4);
+    private long WindowBytesWithinShare => Math.Min(_settings.WindowBytes, _memory.ShareBytes / 5);
 
     /// <summary>
-    /// A run is admitted whole, and behind it a quarter of the window may be asked with, and one message that goes beyond: what a dying peer
+    /// A run is admitted whole, and behind it as much as the window may be asked with, and one message that goes beyond: what a dying peer
     /// leaves must not be more than what is kept (rule 14). A larger message is a run of its own: <see cref="KeptBound"/> knows of it.
     /// </summary>
     private long RunBytes => _settings.ResendBytes is null
         ? RunBytesMax
-        : Math.Min(RunBytesMax, (ResendBytesWithinShare - (WindowBytesWithinShare * 5 / 4)) / 2);
+        : Math.Min(RunBytesMax, (ResendBytesWithinShare - (WindowBytesWithinShare * 2)) / 2);
 
     /// <summary>
     /// How much may be in flight. An answer or a hold may take long, and what is in flight stays in memory, though it may be on disk: so
@@ -210,7 +210,7 @@ public sealed partial class ChannelBuffer
         if (outstandingBytes + hiddenBytes <= resendBytes && _kept.DiffersFrom(resendBytes))
             lock (_sync) _kept.Fits(resendBytes, _linkConfirmed);
         var windowBytes = WindowBytesWithinShare;
-        return Math.Max(windowBytes / 4, Math.Min(windowBytes, _kept.ResendBytes - hiddenBytes));
+        return Math.Max(windowBytes / 4, Math.Min(windowBytes, (_kept.ResendBytes - hiddenBytes) / 2 - RunBytes));
     }
 
     private bool TryTake(out DeliveryRun run, out long missing, out TimeSpan wait)

@@ -66,11 +66,11 @@ internal static class EndpointValidator
         if (initialMs > maxMs && problems.IsReadable($"{at}.retry"))
             problems.Error($"{at}.retry.initial_ms", $"must be at most max_ms, {maxMs}, but is {initialMs}");
         var (window, resend) = (destination.WindowBytes, destination.ResendBytes);
-        if (resend < window * 1.5 && problems.IsReadable($"{at}.window_bytes") && problems.IsReadable($"{at}.resend_bytes"))
+        if (resend < window * 2.5 && problems.IsReadable($"{at}.window_bytes") && problems.IsReadable($"{at}.resend_bytes"))
         {
             problems.Error(
                 $"{at}.resend_bytes",
-                $"must be at least one and a half times window_bytes, {window}: a dying peer can leave more than its window; but is {resend}");
+                $"must be at least two and a half times window_bytes, {window}: a dying peer can leave more than its window; but is {resend}");
         }
 
         if (destination.Type == EndpointType.TcpServer) CheckServerDestination(destination, at, problems);

@@ -13,7 +13,7 @@ public sealed class ChannelBufferRepeatTests
     [Fact]
     public void After_a_reset_what_was_delivered_last_is_repeated_within_its_bound_and_again_after_the_next()
     {
-        var rig = new BufferRig(new QueueSettings { WindowBytes = 500, ResendBytes = 1000 });
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 300, ResendBytes = 1000 });
         rig.Elapse(50);
         rig.AppendAll(1, 100, bytes: 100);
         rig.Buffer.BeginLink(int.MaxValue);
@@ -33,7 +33,7 @@ public sealed class ChannelBufferRepeatTests
     [Fact]
     public void A_planned_stop_writes_back_what_the_peer_may_not_have_read()
     {
-        var rig = new BufferRig(new QueueSettings { WindowBytes = 500, ResendBytes = 1000 });
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 300, ResendBytes = 1000 });
         rig.Elapse(50);
         rig.AppendAll(1, 100, bytes: 100);
         rig.Buffer.BeginLink(int.MaxValue);
@@ -56,7 +56,7 @@ public sealed class ChannelBufferRepeatTests
     [Fact]
     public void A_message_parked_behind_what_a_stop_writes_back_stays_parked()
     {
-        var rig = new BufferRig(new QueueSettings { Delivery = DeliveryMode.DurableFirst, WindowBytes = 500, ResendBytes = 1000 });
+        var rig = new BufferRig(new QueueSettings { Delivery = DeliveryMode.DurableFirst, WindowBytes = 300, ResendBytes = 1000 });
         rig.Elapse(50);
         rig.AppendAll(1, 3, bytes: 100);
         rig.Elapse(500);
@@ -84,7 +84,7 @@ public sealed class ChannelBufferRepeatTests
     [Fact]
     public void A_stop_writes_back_even_if_the_life_could_not_begin_before()
     {
-        var rig = new BufferRig(new QueueSettings { WindowBytes = 500, ResendBytes = 1000 });
+        var rig = new BufferRig(new QueueSettings { WindowBytes = 300, ResendBytes = 1000 });
         rig.Elapse(50);
         rig.AppendAll(1, 10, bytes: 100);
         rig.Elapse(500);
@@ -132,7 +132,7 @@ public sealed class ChannelBufferRepeatTests
         rig.Elapse(50);
         rig.AppendAll(1, 100, bytes: 100);
         rig.Buffer.BeginLink(int.MaxValue);
-        rig.Do(async () => Assert.Equal(10, (await rig.Buffer.TakeRunAsync()).Count));
+        rig.Do(async () => Assert.Equal(5, (await rig.Buffer.TakeRunAsync()).Count));
     }
 
     [Theory]

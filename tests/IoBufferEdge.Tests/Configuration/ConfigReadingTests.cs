@@ -153,7 +153,7 @@ public sealed class ConfigReadingTests
                 "destination": { "type": "tcp_server", "host": "::", "port": 8000, "client_policy": "takeover", "allow": ["10.0.0.1"],
                   "framing": { "type": "stx_etx", "start_hex": "02", "end_hex": "03" }, "max_messages_per_s": 2.5,
                   "confirm": { "type": "bytes", "ack_hex": "0606", "nak_hex": "15", "timeout_ms": 77 },
-                  "window_bytes": 5000, "resend_bytes": 8000, "on_reject": "park", "retry": { "initial_ms": 1, "max_ms": 2 } } } ] }
+                  "window_bytes": 5000, "resend_bytes": 16000, "on_reject": "park", "retry": { "initial_ms": 1, "max_ms": 2 } } } ] }
             """);
         Assert.Empty(result.Problems);
         var expected = new ChannelConfig
@@ -178,7 +178,7 @@ public sealed class ConfigReadingTests
                 Type = EndpointType.TcpServer, Host = "::", Port = 8000, ClientPolicy = ClientPolicy.Takeover, Allow = ["10.0.0.1"],
                 Framing = new() { Type = FramingType.StxEtx, StartHex = "02", EndHex = "03" }, MaxMessagesPerS = 2.5,
                 Confirm = new() { Type = ConfirmType.Bytes, AckHex = "0606", NakHex = "15", TimeoutMs = 77 },
-                WindowBytes = 5000, ResendBytes = 8000, OnReject = OnReject.Park, Retry = new() { InitialMs = 1, MaxMs = 2 },
+                WindowBytes = 5000, ResendBytes = 16000, OnReject = OnReject.Park, Retry = new() { InitialMs = 1, MaxMs = 2 },
             },
         };
         Assert.Equal(expected, Assert.Single(result.Config!.Channels));

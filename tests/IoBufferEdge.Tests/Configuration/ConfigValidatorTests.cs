@@ -67,7 +67,7 @@ public sealed class ConfigValidatorTests
         "destination.confirm: mllp needs MLLP frames: use framing mllp at the source, with strip: true there also here")]
     [InlineData("\"retry\":{\"initial_ms\":60001}", "destination.retry.initial_ms: must be at most max_ms, 60000, but is 60001")]
     [InlineData("\"resend_bytes\":524288",
-        "destination.resend_bytes: must be at least one and a half times window_bytes, 524288: a dying peer can leave more than its window; but is 524288")]
+        "destination.resend_bytes: must be at least two and a half times window_bytes, 524288: a dying peer can leave more than its window; but is 524288")]
     [InlineData("\"tls\":{\"enabled\":true,\"cert\":\"c.pem\"}",
         "destination.tls.key: is missing: the certificate needs its private key, a PEM file",
         "destination.tls.cert: names \"/nowhere/c.pem\", which does not exist")]

@@ -12,31 +12,51 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// more bytes, or the keepalive, make it say more. So a sender that waits then may ask with a run: at once, and after 1, 2, 4 … ms. The
 /// window's right edge (acknowledged + window) moves as far as the peer has read, and shows it with the next asking: what was asked with and
 /// not read is bounded, so askings are short.</para>
-/// <para>A window may also shrink for good, when the kernel finds that segments take more of its buffer than it thought. A reader that takes
-/// what each of six askings brought, and no more in the ever longer pauses between, has nothing else to read: then the present window is
-/// the largest. Not thread-safe.</para>
+/// <para>A window may also shrink for good: when a segment takes more of the peer's buffer than those before it, its kernel holds less of
+/// it for payload (scaling_ratio, tcp_measure_rcv_mss), by up to 2 % of the buffer (700 KB of 32 MB) where long segments vary. What it has
+/// offered it does not take back (tcp_select_window): the right edge stands until so much has arrived, read or not, and moves again then. A
+/// reader that takes what each of six askings brought, and no more in the ever longer pauses between, has nothing else to read: then the
+/// present window is the largest. While the edge stands nothing tells that from a reader that has stopped, so askings grow to get past
+/// it.</para>
+/// <para>An edge that still stands when no more may be asked with is left to a new connection: soon where every asking was acknowledged at
+/// once, as Linux does when small segments leave an empty buffer (__tcp_cleanup_rbuf; what is not read is acknowledged 40 ms later), else
+/// after minutes. An orderly end costs nothing; a reader that has stopped gets what it did not read once more. Not thread-safe.</para>
 /// </summary>
 internal sealed class PeerWindow(TimeProvider time)
 {
     private static readonly TimeSpan AskAfter = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan AskAfterAtMost = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan PromptAck = TimeSpan.FromMilliseconds(30);
+    private static readonly TimeSpan StandsStillAfter = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan StandsStillUnsureAfter = TimeSpan.FromMinutes(5);
     private const int AsksToBeSure = 6;
     private const int BytesToBeSure = 16 * 1024;
+
+    /// <summary>What is asked with first; twice as much each time that the right edge has not moved, up to a run.</summary>
+    private const int AskBytesMin = 4 * 1024;
+
+    private const int AskDoublingsMax = 4;
+
     private long _largestBytes;
     private long _acknowledgedBytes;
     private long _presentBytes;
     private long _rightEdge;
 
-    // Asking, since the window was last seen wide enough or the peer was seen to catch up.
-    private int _asks;
-    private long _askedBytes;
+    // Asking, since the window was last seen wide enough.
     private long _unreadOfAskedBytes;
-    private long _windowAtFirstAsk;
     private long _askedAt;
     private TimeSpan _askAfter;
+    private long _lastAskBytes;
+    private long _edgeAtAsk;
+    private bool _awaitsAck;
+    private int _stood;
+    private bool _hasStood;
+    private int _lateAcks;
 
-    /// <summary>How much is enough to ask with.</summary>
-    private const int AskBytesMax = 4 * 1024;
+    // Askings in a row each of which moved the right edge by about its bytes.
+    private int _asks;
+    private long _askedBytes;
+    private long _windowAtFirstAsk;
 
     /// <summary>The last bytes that the peer acknowledged have widened its window beyond anything before: write little at a time.</summary>
     public bool IsGrowing { get; private set; }
@@ -62,6 +82,12 @@ internal sealed class PeerWindow(TimeProvider time)
             IsGrowing = false;
         }
 
+        if (_awaitsAck && state.UnacknowledgedBytes == 0)
+        {
+            _awaitsAck = false;
+            if (time.GetElapsedTime(_askedAt) > PromptAck) _lateAcks++;
+        }
+
         _unreadOfAskedBytes = Math.Max(0, _unreadOfAskedBytes - Math.Max(0, rightEdge - _rightEdge));
         _acknowledgedBytes += arrivedBytes;
         (_presentBytes, _rightEdge) = (state.PeerWindowBytes, Math.Max(_rightEdge, rightEdge));
@@ -69,28 +95,47 @@ internal sealed class PeerWindow(TimeProvider time)
     }
 
     /// <summary>The peer's window was seen wide enough again: asking starts anew.</summary>
-    public void Opened() => (_asks, _askedBytes, _unreadOfAskedBytes, _askAfter) = (0, 0, 0, TimeSpan.Zero);
+    public void Opened()
+    {
+        if (_lastAskBytes == 0) return;
+        (_unreadOfAskedBytes, _lastAskBytes, _stood, _lateAcks, _awaitsAck) = (0, 0, 0, 0, false);
+        BeginSeries();
+    }
 
     /// <summary>How many bytes to ask with next, so that no more than <paramref name="unreadBytesMax"/> of what was asked with is unread.</summary>
-    public int AskBytesLeft(long unreadBytesMax) => (int)Math.Clamp(unreadBytesMax - _unreadOfAskedBytes, 0, AskBytesMax);
+    public int AskBytesLeft(long unreadBytesMax) =>
+        (int)Math.Clamp(unreadBytesMax - _unreadOfAskedBytes, 0, AskBytesMin << Math.Min(_stood, AskDoublingsMax));
 
     /// <summary>Whether so many bytes may go out to learn the present window. True takes the turn.</summary>
     /// <param name="unreadBytesMax">Of what was asked with, until the window opens; one message may go beyond.</param>
     public bool MayAsk(int bytes, long unreadBytesMax)
     {
         if (time.GetElapsedTime(_askedAt) < _askAfter) return false;
-        if (_asks > 0 && _presentBytes > _windowAtFirstAsk + _askedBytes / 4) (_asks, _askedBytes, _askAfter) = (0, 0, TimeSpan.Zero);
+        var movedBytes = _rightEdge - _edgeAtAsk;
+        var stands = _lastAskBytes > 0 && movedBytes < _lastAskBytes / 4;
+        if (stands && _unreadOfAskedBytes >= unreadBytesMax) return false;
+        if (stands)
+            (_asks, _askedBytes, _stood, _hasStood) = (0, 0, _stood + 1, true);
+        else if (_hasStood || movedBytes > 2 * _lastAskBytes || _presentBytes > _windowAtFirstAsk + _askedBytes / 4)
+            BeginSeries();
         if (HasShrunkForGood) _largestBytes = _presentBytes;
         if (_unreadOfAskedBytes >= unreadBytesMax) return false;
         if (_asks++ == 0) _windowAtFirstAsk = _presentBytes;
         _askedBytes += bytes;
         _unreadOfAskedBytes += bytes;
-        _askedAt = time.GetTimestamp();
+        (_lastAskBytes, _edgeAtAsk, _askedAt, _awaitsAck) = (bytes, _rightEdge, time.GetTimestamp(), true);
         _askAfter = _askAfter == TimeSpan.Zero ? AskAfter : _askAfter * 2 > AskAfterAtMost ? AskAfterAtMost : _askAfter * 2;
         return true;
     }
 
+    /// <summary>No more may be asked with, everything is acknowledged, and nothing shows whether it was read: only an end will.</summary>
+    public bool StandsStill(long unreadBytesMax) =>
+        _lastAskBytes > 0 && !_awaitsAck && _stood >= AskDoublingsMax && _unreadOfAskedBytes >= unreadBytesMax &&
+        _rightEdge - _edgeAtAsk < _lastAskBytes / 4 &&
+        time.GetElapsedTime(_askedAt) >= (_lateAcks == 0 ? StandsStillAfter : StandsStillUnsureAfter);
+
+    private void BeginSeries() => (_asks, _askedBytes, _askAfter, _hasStood) = (0, 0, TimeSpan.Zero, false);
+
     private bool HasShrunkForGood =>
-        _asks >= AsksToBeSure && _askedBytes >= BytesToBeSure && _unreadOfAskedBytes <= _askedBytes / 4 &&
-        _presentBytes >= _windowAtFirstAsk - _askedBytes / 4;
+        _asks >= AsksToBeSure && _askedBytes >= BytesToBeSure && _presentBytes >= _windowAtFirstAsk - _askedBytes / 4;
 }

@@ -54,6 +54,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
     // The watching loop's own.
     private SendState _state;
     private long _lookedBytesSent;
+    private bool _standsStill;
     private readonly PeerSilence _silence;
 
     public TcpDestinationLink(IConnection connection, TcpLinkOptions options, TcpLinkCounters counters, TimeProvider time)
@@ -203,8 +204,8 @@ internal sealed class TcpDestinationLink : IDestinationLink
                 return run.Count;
             }
 
-            var few = run.Slice(0, Math.Max(1, run.CountWithin(_window.AskBytesLeft(windowBytes / 4))));
-            return state.UnacknowledgedBytes == 0 && _window.MayAsk(few.Payload.Length, windowBytes / 4) ? few.Count : 0;
+            var few = run.Slice(0, Math.Max(1, run.CountWithin(_window.AskBytesLeft(windowBytes))));
+            return state.UnacknowledgedBytes == 0 && _window.MayAsk(few.Payload.Length, windowBytes) ? few.Count : 0;
         }
     }
 
@@ -311,7 +312,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
                 _asleep = IsIdle();
             }
 
-            if (cancel.IsCancellationRequested) return;
+            if (cancel.IsCancellationRequested || _standsStill) return;
             await _wake.WaitAsync(_asleep ? Timeout.InfiniteTimeSpan : lookEvery);
         }
     }
@@ -341,7 +342,10 @@ internal sealed class TcpDestinationLink : IDestinationLink
     /// <summary>Tells the buffer what is outstanding, and a waiting sender to ask again.</summary>
     private void TellOfRoom(bool senderWaits, long outstandingBytes, in SendState state)
     {
-        var hasRoom = outstandingBytes <= _sink!.WindowBytes(outstandingBytes, HiddenBytes);
+        var windowBytes = _sink!.WindowBytes(outstandingBytes, HiddenBytes);
+        var hasRoom = outstandingBytes <= windowBytes;
+        if (senderWaits && !hasRoom && state is { UnacknowledgedBytes: 0, Established: true })
+            lock (_lock) _standsStill = _window.StandsStill(windowBytes);
         if (senderWaits && (hasRoom || state.UnacknowledgedBytes == 0)) _room.Set();
     }
 
@@ -450,8 +454,9 @@ internal sealed class TcpDestinationLink : IDestinationLink
 
         _connection.ShutdownSend();
         await LookUntilFinishedAsync(deadline);
-        if (HasPeerFinished) EndByFin("Stopped.");
-        else End(orderly: false, $"Stopped; {_connection.Remote} did not close within {FarewellLimit.TotalSeconds} s.");
+        var why = _standsStill ? "The peer's window stands still" : "Stopped";
+        if (HasPeerFinished) EndByFin($"{why}.");
+        else End(orderly: false, $"{why}; {_connection.Remote} did not close within {FarewellLimit.TotalSeconds} s.");
     }
 
     /// <summary>Orderly: the peer has closed, and acknowledged everything.</summary>

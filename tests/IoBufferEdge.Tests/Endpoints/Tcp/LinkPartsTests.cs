@@ -118,6 +118,61 @@ public sealed class LinkPartsTests
         Assert.InRange(asks, 6, 7);
     }
 
+    /// <summary>Linux does not take back what it has offered: the right edge stands until it has arrived, then moves with what is read.</summary>
+    [Theory]
+    [InlineData(600_000)]
+    [InlineData(900_000)]
+    public void A_smaller_window_is_believed_once_what_was_offered_beyond_it_has_arrived(long smallerBytes)
+    {
+        var time = new FakeTimeProvider();
+        time.Advance(TimeSpan.FromSeconds(1));
+        var window = new PeerWindow(time);
+        window.Observe(State(31_000_000));
+        var (acknowledged, present, ms) = (600_000L, 30_400_000L, 0);
+        for (; window.Observe(State(present, acknowledgedBytes: acknowledged)) > 524_288; ms++)
+        {
+            Assert.False(window.StandsStill(524_288));
+            var bytes = window.AskBytesLeft(524_288);
+            if (window.MayAsk(bytes, 524_288))
+            {
+                acknowledged += bytes;
+                present = Math.Max(present - bytes, 31_000_000 - smallerBytes);
+            }
+
+            time.Advance(TimeSpan.FromMilliseconds(1));
+            Assert.True(ms < 1000, $"not believed: {present} of {31_000_000 - smallerBytes}");
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 1.2)]
+    [InlineData(45, 300)]
+    public void A_window_that_stands_when_no_more_may_be_asked_with_stands_still_soon_only_where_acknowledgements_were_prompt(
+        int ackDelayMs, double afterS)
+    {
+        var time = new FakeTimeProvider();
+        time.Advance(TimeSpan.FromSeconds(1));
+        var window = new PeerWindow(time);
+        window.Observe(State(31_000_000));
+        var (sent, acknowledged, dueMs) = (600_000L, 600_000L, 0);
+        for (var ms = 0; ; ms++)
+        {
+            if (ms >= dueMs) acknowledged = sent;
+            window.Observe(State(31_000_000 - acknowledged, acknowledgedBytes: acknowledged) with { UnacknowledgedBytes = sent - acknowledged });
+            if (window.StandsStill(524_288))
+            {
+                Assert.Equal(524_288 + 600_000, sent);
+                Assert.InRange(ms / 1000.0, afterS, afterS + 5);
+                return;
+            }
+
+            var bytes = window.AskBytesLeft(524_288);
+            if (sent == acknowledged && bytes > 0 && window.MayAsk(bytes, 524_288)) (sent, dueMs) = (sent + bytes, ms + ackDelayMs);
+            time.Advance(TimeSpan.FromMilliseconds(1));
+            Assert.True(ms < 400_000);
+        }
+    }
+
     [Fact]
     public void A_peer_that_catches_up_slowly_is_not_taken_for_one_that_has_read_all()
     {
