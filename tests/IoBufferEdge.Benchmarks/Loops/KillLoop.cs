@@ -49,6 +49,9 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
     private const int WindowBytes = 512 * 1024;
     private const int ResendBytes = 2 * 1024 * 1024;
     private const int OfflineDelayMs = 200;
+
+    /// <summary>What a write and its sync may take on a machine that has other things to do: what comes meanwhile is not secured either.</summary>
+    private const int SyncMsAtMost = 500;
     private const int DrainEvery = 10;
     private const int CursorLagMessages = 1024;
 
@@ -72,9 +75,9 @@ public sealed class KillLoop(KillLoopOptions options, TextWriter log)
 
     public IReadOnlyList<string> Failures => _failures;
 
-    /// <summary>The messages that one crash may cost a plain TCP source: what is not secured for want of time, and what the kernels
-    /// hold.</summary>
-    public long LossBound => (long)(options.RatePerS * OfflineDelayMs / 1000) + KernelBuffersBytes / options.MessageBytes;
+    /// <summary>The messages that one crash may cost a plain TCP source: what is not secured for want of time, what comes while
+    /// it is written, and what the kernels hold.</summary>
+    public long LossBound => (long)(options.RatePerS * (OfflineDelayMs + SyncMsAtMost) / 1000) + KernelBuffersBytes / options.MessageBytes;
 
     /// <summary>
     /// The repeats that one connection may bring of what had been read longer ago than the hold and the cursor's lag explain:
