@@ -135,7 +135,7 @@ public sealed record Scenario(
                 Confirm = udp ? new ConfirmConfig { Type = ConfirmType.None } : confirm,
                 OnReject = Pick(random, OnReject.Block, OnReject.Park),
                 WindowBytes = windowBytes,
-                ResendBytes = (windowBytes * 3 / 2) + Pick(random, 0, 2500, 20_000, 200_000),
+                ResendBytes = (windowBytes * 5 / 2) + Pick(random, 0, 2500, 20_000, 200_000),
                 Retry = new RetryConfig { InitialMs = Pick(random, 20, 100, 500), MaxMs = Pick(random, 500, 3000) },
             },
         };
