@@ -1,149 +1,158 @@
-using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json.Nodes;
 using IoBufferEdge.Benchmarks.Load;
 
 namespace IoBufferEdge.Benchmarks.Bench;
 
-/// <summary>
-/// The benchmark: relay and gateway in interleaved rounds on the same machine, medians and spread; what it prints is one table with the
-/// ratios that the design bounds. Generator, sink, relay and gateway share the machine's cores, so figures compare within one run only.
-/// </summary>
-public sealed class Bench(int rounds, double roundSeconds, bool backlog)
+/// <summary>What a run of the benchmark does.</summary>
+public sealed record BenchOptions
 {
-    private const int BacklogChannels = 16;
-    private const int BacklogMessageBytes = 100;
+    public int Rounds { get; init; } = 5;
+
+    public double RoundSeconds { get; init; } = 2;
+
+    /// <summary>Small messages that 16 channels hold between them, and 1 KB messages that one holds, when the gateway is started.</summary>
+    public long BacklogMessages { get; init; } = 10_000_000;
+
+    /// <summary>The parts to run: see <see cref="Bench.Parts"/>. Empty: all.</summary>
+    public IReadOnlyList<string> Only { get; init; } = [];
+
+    /// <summary>How busy the machine's processors were before the benchmark and its compilers began.</summary>
+    public double BusyPercent { get; init; }
+}
+
+/// <summary>
+/// The benchmark: relay and gateway in interleaved rounds on the same machine, first the one and then the other, medians and spread; what it
+/// prints is one table with the ratios that the design bounds. Generator, sink, relay and gateway share the machine's cores, so figures
+/// compare within one run only.
+/// </summary>
+public sealed class Bench(BenchOptions options)
+{
+    public const int Channels = 16;
+
+    /// <summary>20 MB of payload a second: about what an eMMC takes for long.</summary>
+    public const double PacedBytesPerSecond = 20e6;
+
+    public static readonly IReadOnlyList<string> Parts = ["throughput", "channels", "paced", "latency", "outage", "deletes", "idle", "backlog"];
+
     private static readonly (string Name, string Buffer)[] s_modes =
         [("cut_through", """{"delivery":"cut_through"}"""), ("durable_first", """{"delivery":"durable_first"}""")];
 
-    private readonly Dictionary<string, List<double>> _samples = [];
-    private readonly long _backlogMessages = backlog ? 10_000_000 : 200_000;
+    private readonly Samples _samples = new();
 
-    public JsonObject Run()
+    public JsonObject Run(JsonNode? lastRun)
     {
-        var machine = ProcessFigures.Machine();
+        var machine = ProcessFigures.Machine(options.BusyPercent);
         Console.Error.WriteLine(machine);
-        for (var round = 1; round <= rounds; round++)
+        var buffers = new BufferScenes(_samples, options);
+        for (var round = 1; round <= options.Rounds; round++)
         {
-            Console.Error.WriteLine($"round {round} of {rounds}");
-            foreach (var bytes in (int[])[100, 1024, 8192])
-            {
-                OnRelay(bytes, (load, relay) => Throughput($"relay/{bytes}", load, relay.Port, relay.Id));
-                foreach (var (mode, buffer) in s_modes)
-                    OnGateway(bytes, buffer, (load, gateway, port) => Throughput($"{mode}/{bytes}", load, port, gateway.Id));
-            }
-
-            OnRelay(1024, (load, relay) => Latency("relay", load, relay.Port));
-            foreach (var (mode, buffer) in s_modes)
-                OnGateway(1024, buffer, (load, _, port) => Latency(mode, load, port));
-            Outage();
+            Console.Error.WriteLine($"round {round} of {options.Rounds}");
+            var relayFirst = round % 2 == 1;
+            if (Runs("throughput"))
+                foreach (var bytes in (int[])[100, 1024, 8192])
+                    InTurn(relayFirst, () => ThroughRelay(bytes), () => ThroughGateway(bytes));
+            if (Runs("channels")) InTurn(relayFirst, ThroughRelays, ThroughChannels);
+            if (Runs("paced"))
+                foreach (var bytes in (int[])[1024, 8192])
+                    OnGateway(bytes, s_modes[1].Buffer, (load, gateway, port) =>
+                        Throughput($"paced/{bytes}", load, port, gateway.Id, gateway.DataFolder, PacedBytesPerSecond / bytes));
+            if (Runs("latency")) InTurn(relayFirst, RelayLatency, GatewayLatency);
+            if (Runs("outage")) buffers.Outage();
+            if (Runs("deletes")) buffers.Deletes();
         }
 
-        Idle();
-        Backlog();
-        return new BenchTable(_samples).Print(machine, rounds, _backlogMessages);
+        if (Runs("idle")) buffers.Idle();
+        if (Runs("backlog")) buffers.Backlogs();
+        return new BenchTable(_samples).Print(machine, options, lastRun);
     }
 
-    private void Throughput(string name, FastLoad load, int port, int processId)
+    private bool Runs(string part) => options.Only.Count == 0 || options.Only.Contains(part);
+
+    private static void InTurn(bool firstFirst, Action first, Action second)
     {
-        load.Run(port, roundSeconds / 4);
+        (firstFirst ? first : second)();
+        (firstFirst ? second : first)();
+    }
+
+    private void ThroughRelay(int bytes) =>
+        OnRelay(bytes, (load, relay) => Throughput($"relay/{bytes}", load, relay.Port, relay.Id, WorkFolder.Root));
+
+    private void ThroughGateway(int bytes)
+    {
+        foreach (var (mode, buffer) in s_modes)
+            OnGateway(bytes, buffer, (load, gateway, port) => Throughput($"{mode}/{bytes}", load, port, gateway.Id, gateway.DataFolder));
+    }
+
+    private void RelayLatency() => OnRelay(1024, (load, relay) => Latency("relay", load, relay.Port));
+
+    private void GatewayLatency()
+    {
+        foreach (var (mode, buffer) in s_modes)
+            OnGateway(1024, buffer, (load, _, port) => Latency(mode, load, port));
+    }
+
+    private void Throughput(
+        string name, FastLoad load, int port, int processId, string folder, double perSecond = double.PositiveInfinity)
+    {
+        load.Run(port, options.RoundSeconds / 4, perSecond);
         var (cpu, written) = (ProcessFigures.CpuSeconds(processId), ProcessFigures.WrittenBytes(processId));
-        var result = load.Run(port, roundSeconds);
-        Add($"{name}/per_s", result.PerSecond);
-        Add($"{name}/cpu_us", (ProcessFigures.CpuSeconds(processId) - cpu) / result.Messages * 1e6);
-        Add($"{name}/written", (ProcessFigures.WrittenBytes(processId) - written) / (double)(result.Messages * load.MessageBytes));
-        Add($"{name}/repeats", result.Repeats);
-        Add($"{name}/pss_mb", ProcessFigures.PssMb(processId));
-        Show(name);
+        var device = ProcessFigures.DeviceWrittenBytes(folder);
+        var result = load.Run(port, options.RoundSeconds, perSecond);
+        var payload = (double)result.Messages * load.MessageBytes;
+        _samples.Add($"{name}/per_s", result.PerSecond);
+        _samples.Add($"{name}/cpu_us", (ProcessFigures.CpuSeconds(processId) - cpu) / result.Messages * 1e6);
+        _samples.Add($"{name}/written", (ProcessFigures.WrittenBytes(processId) - written) / payload);
+        if (ProcessFigures.DeviceWrittenBytes(folder) - device is { } bytes) _samples.Add($"{name}/device", bytes / payload);
+        _samples.Add($"{name}/repeats", result.Repeats);
+        _samples.Add($"{name}/pss_mb", ProcessFigures.PssMb(processId));
+        _samples.Add($"{name}/rss_mb", ProcessFigures.RssMb(processId));
+        _samples.Show(name);
+    }
+
+    /// <summary>1 KB messages through 16 channels of one gateway at once.</summary>
+    private void ThroughChannels()
+    {
+        var ports = Enumerable.Range(0, Channels).Select(_ => (Source: FreePort.Tcp(), Sink: FreePort.Tcp())).ToArray();
+        var loads = ports.Select(port => new FastLoad(port.Sink, 1024)).ToArray();
+        using var gateway = new GatewayProcess(
+            Config.Gateway([.. ports.Select((port, i) => Config.Channel($"c{i}", port.Source, port.Sink))]));
+        gateway.Start();
+        AllAtOnce("cut_through/16", loads, [.. ports.Select(port => port.Source)]);
+    }
+
+    /// <summary>The same through 16 bare relays.</summary>
+    private void ThroughRelays()
+    {
+        var sinks = Enumerable.Range(0, Channels).Select(_ => FreePort.Tcp()).ToArray();
+        var loads = sinks.Select(sink => new FastLoad(sink, 1024)).ToArray();
+        var relays = sinks.Select(sink => new RelayProcess(sink)).ToArray();
+        AllAtOnce("relay/16", loads, [.. relays.Select(relay => relay.Port)]);
+        foreach (var relay in relays)
+            relay.Dispose();
+    }
+
+    private void AllAtOnce(string name, FastLoad[] loads, int[] ports)
+    {
+        var results = new LoadResult[loads.Length];
+        var senders = loads.Select((load, i) => new Thread(() => results[i] = load.Run(ports[i], options.RoundSeconds))).ToArray();
+        foreach (var sender in senders)
+            sender.Start();
+        foreach (var sender in senders)
+            sender.Join();
+        _samples.Add($"{name}/per_s", results.Sum(result => result.Messages) / results.Max(result => result.Seconds));
+        _samples.Show(name);
+        foreach (var load in loads)
+            load.Dispose();
     }
 
     private void Latency(string name, FastLoad load, int port)
     {
         load.MeasureLatency(port, 200, 200);
-        var sorted = load.MeasureLatency(port, (int)(roundSeconds * 600), 200).Order().ToArray();
-        Add($"{name}/p50_ms", sorted[sorted.Length / 2]);
-        Add($"{name}/p99_ms", sorted[sorted.Length * 99 / 100]);
-        Add($"{name}/max_ms", sorted[^1]);
-        Show(name + "/p");
-    }
-
-    /// <summary>Fills while the destination is away, then lets it drain: what an outage costs in bytes, and how fast it is over.</summary>
-    private void Outage()
-    {
-        const int bytes = 1024;
-        var messages = (long)(roundSeconds * 100_000);
-        var sinkPort = FreePort.Tcp();
-        var sourcePort = FreePort.Tcp();
-        using var gateway = new GatewayProcess(Config.Gateway(Config.Channel("c1", sourcePort, sinkPort)));
-        gateway.Start();
-        var fill = Stopwatch.StartNew();
-        FastLoad.Fill(sourcePort, bytes, 1, messages);
-        Add("outage/fill_per_s", messages / fill.Elapsed.TotalSeconds);
-        Wait.Until(() => gateway.LedgerOf("c1").Buffered >= messages, 60, $"{messages} messages in the buffer");
-        using var load = new FastLoad(sinkPort, bytes);
-        Wait.Until(() => load.Received > 0, 60, "the first message of the drain");
-        var drain = Stopwatch.StartNew();
-        var first = load.Received;
-        Wait.Until(() => load.Received >= messages, 120, $"{messages} messages drained", () => $"{load.Received} came");
-        Add("outage/drain_per_s", (messages - first) / drain.Elapsed.TotalSeconds);
-        Add("outage/written", ProcessFigures.WrittenBytes(gateway.Id) / (double)(messages * bytes));
-        Show("outage");
-    }
-
-    private void Idle()
-    {
-        using var gateway = new GatewayProcess(Config.Gateway(Config.Channel("c1", FreePort.Tcp(), FreePort.Tcp())));
-        Add("idle/start_ms", gateway.Start().TotalMilliseconds);
-        Thread.Sleep(TimeSpan.FromSeconds(3));
-        Add("idle/pss_mb", ProcessFigures.PssMb(gateway.Id));
-        Add("idle/binary_mb", new FileInfo(GatewayProcess.DefaultBinary).Length / 1e6);
-        Show("idle");
-    }
-
-    /// <summary>16 channels with a backlog of 10 M small messages (1 GB) between them: how fast it starts to forward, what memory it
-    /// needs.</summary>
-    private void Backlog()
-    {
-        var ports = Enumerable.Range(0, BacklogChannels).Select(_ => (Source: FreePort.Tcp(), Sink: FreePort.Tcp())).ToArray();
-        var channels = ports.Select((port, i) => Config.Channel($"c{i}", port.Source, port.Sink)).ToArray();
-        using var gateway = new GatewayProcess(Config.Gateway(channels));
-        gateway.Start();
-        var each = _backlogMessages / BacklogChannels;
-        Console.Error.WriteLine($"filling {_backlogMessages:#,0} messages");
-        foreach (var group in ports.Chunk(4))
-            Parallel.ForEach(group, port => FastLoad.Fill(port.Source, BacklogMessageBytes, 1, each));
-        Wait.Until(() => Buffered(gateway) >= each * BacklogChannels, 120, "the whole backlog in the buffer");
-        gateway.Kill();
-
-        var sinks = ports.Select(port => new FastLoad(port.Sink, BacklogMessageBytes)).ToArray();
-        try
-        {
-            var watch = Stopwatch.StartNew();
-            gateway.Launch();
-            Wait.Until(() => sinks.Any(sink => sink.Received > 0), 60, "the first message after the start", () => gateway.LastLines);
-            Add("backlog/start_ms", watch.Elapsed.TotalMilliseconds);
-            while (sinks.Sum(sink => sink.Received) < each * BacklogChannels)
-            {
-                Add("backlog/pss_mb", ProcessFigures.PssMb(gateway.Id));
-                Thread.Sleep(100);
-                if (watch.Elapsed.TotalSeconds > 300)
-                    throw new TimeoutException($"Waited 300 s for the backlog to drain: {sinks.Sum(sink => sink.Received)} came.");
-            }
-
-            Add("backlog/drain_per_s", each * BacklogChannels / watch.Elapsed.TotalSeconds);
-            Show("backlog/start");
-        }
-        finally
-        {
-            foreach (var sink in sinks)
-                sink.Dispose();
-        }
-    }
-
-    private static long Buffered(GatewayProcess gateway)
-    {
-        var status = gateway.Status();
-        return Enumerable.Range(0, BacklogChannels).Sum(i => ChannelLedger.Of(status, $"c{i}").Buffered);
+        var sorted = load.MeasureLatency(port, (int)(options.RoundSeconds * 600), 200).Order().ToArray();
+        _samples.Add($"{name}/p50_ms", sorted[sorted.Length / 2]);
+        _samples.Add($"{name}/p99_ms", sorted[sorted.Length * 99 / 100]);
+        _samples.Add($"{name}/max_ms", sorted[^1]);
+        _samples.Show(name + "/p");
     }
 
     private static void OnRelay(int bytes, Action<FastLoad, RelayProcess> measure)
@@ -163,15 +172,4 @@ public sealed class Bench(int rounds, double roundSeconds, bool backlog)
         gateway.Start();
         measure(load, gateway, sourcePort);
     }
-
-    private void Add(string name, double value)
-    {
-        if (!_samples.TryGetValue(name, out var list))
-            _samples[name] = list = [];
-        list.Add(value);
-    }
-
-    private void Show(string prefix) => Console.Error.WriteLine("  " + string.Join("  ", _samples
-        .Where(sample => sample.Key.StartsWith(prefix, StringComparison.Ordinal))
-        .Select(sample => string.Create(CultureInfo.InvariantCulture, $"{sample.Key} {sample.Value[^1]:#,0.###}"))));
 }

@@ -5,22 +5,21 @@ namespace IoBufferEdge.Benchmarks.Bench;
 
 /// <summary>Turns samples into the table of budgets: medians, their spread, the ratio to the relay, the bound, and whether it is
 /// met.</summary>
-public sealed class BenchTable(Dictionary<string, List<double>> samples)
+public sealed class BenchTable(Samples samples)
 {
     private readonly List<string[]> _rows = [];
     private readonly JsonArray _results = [];
 
-    public JsonObject Print(string machine, int rounds, long backlogMessages)
+    /// <param name="lastRun">What the last whole run left: each value that has moved by more than a tenth is told. Null: there is none.</param>
+    public JsonObject Print(string machine, BenchOptions options, JsonNode? lastRun)
     {
+        var backlog = $"{options.BacklogMessages / 1e6:0.#} M";
         foreach (var (bytes, bound) in ((int, double)[])[(100, 0.3), (1024, 1.0), (8192, 1.0)])
             Ratio($"throughput {bytes} B, cut_through (msg/s)", $"relay/{bytes}/per_s", $"cut_through/{bytes}/per_s", bound, atLeast: true);
         Absolute("throughput 100 B, durable_first (msg/s)", "durable_first/100/per_s", null);
         foreach (var bytes in (int[])[1024, 8192])
-        {
-            Ratio(
-                $"throughput {bytes} B, durable_first (msg/s)", $"relay/{bytes}/per_s", $"durable_first/{bytes}/per_s", 0.5, atLeast: true);
-        }
-
+            Ratio($"throughput {bytes} B, durable_first (msg/s)", $"relay/{bytes}/per_s", $"durable_first/{bytes}/per_s", 0.5, atLeast: true);
+        Ratio($"throughput 1024 B, {Bench.Channels} channels beside as many relays (msg/s)", "relay/16/per_s", "cut_through/16/per_s", null, true);
         Absolute("CPU per 1 KB message (µs)", "cut_through/1024/cpu_us", 5, "relay/1024/cpu_us");
         Absolute("the same, durable_first (µs)", "durable_first/1024/cpu_us", null, "relay/1024/cpu_us");
         Ratio("latency at 200 msg/s, p50 (ms)", "relay/p50_ms", "cut_through/p50_ms", 0.5, atLeast: false);
@@ -28,53 +27,88 @@ public sealed class BenchTable(Dictionary<string, List<double>> samples)
         Absolute("latency at 200 msg/s, max (ms)", "cut_through/max_ms", null, "relay/max_ms");
         Absolute("the same, durable_first, p50 (ms)", "durable_first/p50_ms", null, "relay/p50_ms");
         Absolute("written per payload byte, 1 KB, cut_through", "cut_through/1024/written", 0.1, "relay/1024/written");
-        Absolute("written per payload byte, 1 KB, durable_first", "durable_first/1024/written", 1.12, "relay/1024/written");
-        Absolute("written per payload byte, 8 KB, durable_first", "durable_first/8192/written", 1.12, "relay/8192/written");
+        Absolute("… by the device", "cut_through/1024/device", null, "relay/1024/device");
+        foreach (var (bytes, size) in ((int, string)[])[(1024, "1 KB"), (8192, "8 KB")])
+        {
+            Absolute($"written per payload byte, {size}, durable_first at {Bench.PacedBytesPerSecond / 1e6:0} MB/s", $"paced/{bytes}/written", 1.12);
+            Absolute("… by the device", $"paced/{bytes}/device", null);
+            Absolute("… at full speed", $"durable_first/{bytes}/written", null, $"relay/{bytes}/written");
+        }
+
         Absolute("written per payload byte, outage", "outage/written", 2.1);
+        Absolute("… by the device", "outage/device", null);
         Absolute("outage: fill (msg/s of 1 KB)", "outage/fill_per_s", null);
         Absolute("outage: drain (msg/s of 1 KB)", "outage/drain_per_s", null);
-        Absolute("memory idle (PSS, MB)", "idle/pss_mb", 28);
-        Absolute("memory at full speed, 1 KB (PSS, MB)", "cut_through/1024/pss_mb", 64);
-        Absolute(
-            $"memory, 16 channels, {backlogMessages / 1e6:0.#} M messages draining (PSS, MB, highest)", "backlog/pss_mb", 64, highest: true);
-        Absolute($"start to forwarding, {backlogMessages / 1e6:0.#} M messages buffered (ms)", "backlog/start_ms", 1000);
+        Ratio("drain behind 10⁶ deletes, beside a fresh store's (msg/s)", "deletes/fresh_per_s", "deletes/later_per_s", 0.9, atLeast: true);
+        Memory("idle", "idle", 28);
+        Memory("at full speed, 1 KB", "cut_through/1024", 64);
+        Memory($"{Bench.Channels} channels, {backlog} messages draining, highest", "backlog", 64, highest: true);
+        Absolute($"start to forwarding, {backlog} messages buffered (ms)", "backlog/start_ms", 1000);
+        Absolute("start to forwarding, 1 GB of 1 KB buffered (ms)", "reopen/start_ms", 1000);
         Absolute("start to answering, empty (ms)", "idle/start_ms", null);
         Absolute("AOT binary (MB)", "idle/binary_mb", 18);
         Absolute("repeats at full speed (messages)", "cut_through/1024/repeats", null, highest: true);
 
-        var lines = Markdown(machine, rounds);
+        var lines = Markdown(machine, options.Rounds);
         Console.WriteLine(lines);
+        if (lastRun is not null) Console.WriteLine(Compare(lastRun));
         return new JsonObject
         {
             ["at"] = DateTime.UtcNow.ToString("u", CultureInfo.InvariantCulture),
             ["machine"] = machine,
-            ["rounds"] = rounds,
+            ["rounds"] = options.Rounds,
             ["table"] = lines,
             ["results"] = _results,
         };
     }
 
-    private void Ratio(string what, string relay, string gateway, double bound, bool atLeast)
+    private void Memory(string what, string name, double bound, bool highest = false)
     {
-        var ratio = Median(gateway) / Median(relay);
-        var met = atLeast ? ratio >= bound : ratio <= bound;
-        Row(what, Format(relay), Format(gateway), Figure(ratio) + " ×", $"{(atLeast ? "≥" : "≤")} {Figure(bound)} ×", met);
+        Absolute($"memory {what} (PSS, MB)", $"{name}/pss_mb", bound, highest: highest);
+        Absolute("… RSS", $"{name}/rss_mb", null, highest: highest);
+    }
+
+    private void Ratio(string what, string relay, string gateway, double? bound, bool atLeast)
+    {
+        if (!samples.Has(relay) || !samples.Has(gateway)) return;
+        var ratio = samples.Median(gateway) / samples.Median(relay);
+        bool? met = bound is null ? null : atLeast ? ratio >= bound : ratio <= bound;
+        var bounded = bound is { } figure ? $"{(atLeast ? "≥" : "≤")} {Figure(figure)} ×" : "";
+        Row(what, Format(relay), Format(gateway), Figure(ratio) + " ×", bounded, met, ratio);
     }
 
     private void Absolute(string what, string gateway, double? atMost, string? relay = null, bool highest = false)
     {
-        var value = highest ? samples[gateway].Max() : Median(gateway);
-        Row(what, relay is null ? "" : Format(relay), highest ? Figure(value) : Format(gateway), "",
-            atMost is { } bound ? $"≤ {Figure(bound)}" : "", atMost is null ? null : value <= atMost);
+        if (!samples.Has(gateway)) return;
+        var value = highest ? samples.Of(gateway).Max() : samples.Median(gateway);
+        Row(what, relay is null || !samples.Has(relay) ? "" : Format(relay), highest ? Figure(value) : Format(gateway), "",
+            atMost is { } bound ? $"≤ {Figure(bound)}" : "", atMost is null ? null : value <= atMost, value);
     }
 
-    private void Row(string what, string relay, string gateway, string ratio, string bound, bool? met)
+    private void Row(string what, string relay, string gateway, string ratio, string bound, bool? met, double value)
     {
+        // A row that says what the one above it said of something else is found again by both.
+        var key = what.StartsWith('…') ? $"{_results.LastOrDefault(row => !IsContinued(row))?["what"]} {what}" : what;
         _rows.Add([what, relay, gateway, ratio, bound, met switch { true => "yes", false => "**no**", null => "" }]);
         _results.Add((JsonNode)new JsonObject
         {
-            ["what"] = what, ["relay"] = relay, ["gateway"] = gateway, ["ratio"] = ratio, ["bound"] = bound, ["met"] = met,
+            ["what"] = key, ["relay"] = relay, ["gateway"] = gateway, ["ratio"] = ratio, ["bound"] = bound, ["met"] = met, ["value"] = value,
         });
+    }
+
+    private static bool IsContinued(JsonNode? row) => row!["what"]!.GetValue<string>().Contains('…', StringComparison.Ordinal);
+
+    private string Compare(JsonNode lastRun)
+    {
+        var last = lastRun["results"]!.AsArray().Where(row => row!["value"] is not null)
+            .ToDictionary(row => row!["what"]!.GetValue<string>(), row => row!["value"]!.GetValue<double>());
+        var moved = _results
+            .Select(row => (What: row!["what"]!.GetValue<string>(), Value: row["value"]!.GetValue<double>()))
+            .Where(row => last.TryGetValue(row.What, out var before) && before > 0 && Math.Abs(row.Value / before - 1) > 0.1)
+            .Select(row => string.Create(CultureInfo.InvariantCulture,
+                $"- {row.What}: {Figure(last[row.What])} → {Figure(row.Value)} ({(row.Value / last[row.What] - 1) * 100:+0;-0} %)"));
+        var list = string.Join('\n', moved);
+        return $"\nMoved by more than a tenth since {lastRun["at"]}:\n{(list.Length > 0 ? list : "- nothing")}";
     }
 
     private string Markdown(string machine, int rounds)
@@ -89,16 +123,10 @@ public sealed class BenchTable(Dictionary<string, List<double>> samples)
         return head + string.Join('\n', _rows.Select(row => $"| {string.Join(" | ", row)} |"));
     }
 
-    private double Median(string name)
-    {
-        var sorted = samples[name].Order().ToArray();
-        return sorted.Length % 2 == 1 ? sorted[sorted.Length / 2] : (sorted[sorted.Length / 2 - 1] + sorted[sorted.Length / 2]) / 2;
-    }
-
     private string Format(string name)
     {
-        var list = samples[name];
-        return list.Count == 1 ? Figure(list[0]) : $"{Figure(Median(name))} ({Figure(list.Min())} – {Figure(list.Max())})";
+        var list = samples.Of(name);
+        return list.Count == 1 ? Figure(list[0]) : $"{Figure(samples.Median(name))} ({Figure(list.Min())} – {Figure(list.Max())})";
     }
 
     private static string Figure(double value) => value.ToString(

@@ -20,6 +20,7 @@ public readonly record struct LoadResult(long Messages, double Seconds, long Rep
 public sealed class FastLoad : IDisposable
 {
     private const int BatchBytes = 256 * 1024;
+    private const double PacedBatchSeconds = 0.002;
     private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly int _bytes;
     private readonly Thread _sink;
@@ -47,13 +48,14 @@ public sealed class FastLoad : IDisposable
     public long Received => Volatile.Read(ref _received);
 
     /// <summary>Sends for a while, then waits until all of it has come out.</summary>
-    public LoadResult Run(int sourcePort, double seconds)
+    /// <param name="perSecond">Messages a second; without it as fast as the other side takes them.</param>
+    public LoadResult Run(int sourcePort, double seconds, double perSecond = double.PositiveInfinity)
     {
         var before = Received;
         var repeatsBefore = Volatile.Read(ref _outOfOrder);
         using var socket = Connect(sourcePort);
         var start = Stopwatch.GetTimestamp();
-        var sent = Send(socket, before + 1, long.MaxValue, seconds);
+        var sent = new Filler(_bytes, perSecond).Send(socket, before + 1, long.MaxValue, seconds);
         Wait.Until(() => Received >= before + sent, 120, $"{sent} messages at the sink", () => $"{Received - before} came");
         var elapsed = Stopwatch.GetElapsedTime(start, Volatile.Read(ref _lastReceivedAt)).TotalSeconds;
         return new LoadResult(sent, elapsed, Volatile.Read(ref _outOfOrder) - repeatsBefore);
@@ -103,8 +105,6 @@ public sealed class FastLoad : IDisposable
         if (!_sink.Join(TimeSpan.FromSeconds(10)))
             throw new TimeoutException("The sink's thread did not end within 10 s.");
     }
-
-    private long Send(Socket socket, long first, long last, double seconds) => new Filler(_bytes).Send(socket, first, last, seconds);
 
     private void Sink()
     {
@@ -184,11 +184,14 @@ public sealed class FastLoad : IDisposable
     {
         private readonly byte[] _batch;
         private readonly int _bytes;
+        private readonly double _perSecond;
 
-        public Filler(int messageBytes)
+        public Filler(int messageBytes, double perSecond = double.PositiveInfinity)
         {
             _bytes = messageBytes;
-            _batch = new byte[Math.Max(1, BatchBytes / messageBytes) * messageBytes];
+            _perSecond = perSecond;
+            var messages = Math.Min(BatchBytes / messageBytes, perSecond * PacedBatchSeconds);
+            _batch = new byte[Math.Max(1, (int)messages) * messageBytes];
             for (var at = 0; at < _batch.Length; at += messageBytes)
                 NumberedMessage.Write(_batch.AsSpan(at), at / messageBytes + 1, 1, messageBytes, MessageFraming.Line);
         }
@@ -202,6 +205,9 @@ public sealed class FastLoad : IDisposable
                 var length = 0;
                 for (; length < _batch.Length && next <= last; length += _bytes, next++)
                     WriteNumber(_batch.AsSpan(length + 1, 12), next);
+                var due = TimeSpan.FromSeconds((next - first) / _perSecond) - Stopwatch.GetElapsedTime(start);
+                if (due > TimeSpan.Zero)
+                    Thread.Sleep(due);
                 socket.Send(_batch.AsSpan(0, length));
             }
 

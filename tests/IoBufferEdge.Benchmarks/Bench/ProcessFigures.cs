@@ -21,6 +21,20 @@ public static class ProcessFigures
     /// <summary>Proportional set size in MB (10⁶).</summary>
     public static double PssMb(int processId) => Field($"/proc/{processId}/smaps_rollup", "Pss:") * 1024 / 1e6;
 
+    /// <summary>Resident set size in MB (10⁶): what others share counts whole.</summary>
+    public static double RssMb(int processId) => Field($"/proc/{processId}/smaps_rollup", "Rss:") * 1024 / 1e6;
+
+    /// <summary>Bytes that the block device under <paramref name="folder"/> was written, by everybody, since it was there; null where it is
+    /// on none (tmpfs, overlay). Source: /proc/self/mountinfo, /proc/diskstats in sectors of 512 bytes.</summary>
+    public static long? DeviceWrittenBytes(string folder)
+    {
+        var device = File.ReadLines("/proc/self/mountinfo").Select(line => line.Split(' '))
+            .Where(fields => folder.StartsWith(fields[4], StringComparison.Ordinal)).MaxBy(fields => fields[4].Length)?[2].Split(':');
+        return File.ReadLines("/proc/diskstats").Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .Where(fields => fields[0] == device?[0] && fields[1] == device[1]).Select(fields => Number(fields[9]) * 512)
+            .Cast<long?>().FirstOrDefault();
+    }
+
     /// <summary>The part of the proportional set size that is no file's, in MB (10⁶): unlike the rest, other processes do not move it.</summary>
     public static double OwnMemoryMb(int processId) => Field($"/proc/{processId}/smaps_rollup", "Pss_Anon:") * 1024 / 1e6;
 
@@ -29,16 +43,16 @@ public static class ProcessFigures
 
     public static int Threads(int processId) => Directory.GetDirectories($"/proc/{processId}/task").Length;
 
-    public static string Machine()
+    /// <param name="busyPercent">How busy its processors were before anything of the benchmark ran.</param>
+    public static string Machine(double busyPercent)
     {
         var model = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal));
         var cpu = model?.Split(':')[1].Trim()
             ?? System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString();
         var memory = Field("/proc/meminfo", "MemTotal:") / 1024 / 1024.0;
         var kernel = File.ReadAllText("/proc/sys/kernel/osrelease").Trim();
-        var load = File.ReadAllText("/proc/loadavg").Split(' ')[0];
         return string.Create(CultureInfo.InvariantCulture,
-            $"{Environment.ProcessorCount} × {cpu}, {memory:0} GB, Linux {kernel}, {FileSystem("/var/tmp")}, load {load} before the run");
+            $"{Environment.ProcessorCount} × {cpu}, {memory:0} GB, Linux {kernel}, {FileSystem("/var/tmp")}, {busyPercent:0} % busy before the run");
     }
 
     private static string FileSystem(string path) =>

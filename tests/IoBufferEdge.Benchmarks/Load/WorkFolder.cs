@@ -5,10 +5,12 @@ namespace IoBufferEdge.Benchmarks.Load;
 /// </summary>
 public static class WorkFolder
 {
-    public static string Create() => CreateIn("/var/tmp");
+    public const string Root = "/var/tmp";
+
+    public static string Create() => CreateIn(Root);
 
     /// <summary>In memory where there is such a folder: for a test that decides itself what a disk keeps.</summary>
-    public static string CreateInMemory() => CreateIn(Directory.Exists("/dev/shm") ? "/dev/shm" : "/var/tmp");
+    public static string CreateInMemory() => CreateIn(Directory.Exists("/dev/shm") ? "/dev/shm" : Root);
 
     private static string CreateIn(string folder)
     {
