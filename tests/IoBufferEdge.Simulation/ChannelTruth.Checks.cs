@@ -41,7 +41,8 @@ public sealed partial class ChannelTruth
         connection.RepeatedBytes += transmission.Payload.Length;
         connection.Repeats = true;
         var destination = Config.Destination;
-        var bound = (long)destination.WindowBytes + destination.ResendBytes + RunBytesMax + (2 * _largestMessage);
+        // The window, as much again that was asked with, and three large messages that KeptBound remembers.
+        var bound = (2L * destination.WindowBytes) + destination.ResendBytes + RunBytesMax + (3 * _largestMessage);
         // What is held is not confirmed either: with a hold the time counts, not the bytes.
         if (Hold == TimeSpan.Zero && connection.Life == Life && !connection.FirstOfLife && connection.RepeatedBytes > bound)
             Violate($"{connection.RepeatedBytes} bytes came again on one connection; window and resend_bytes allow {bound}");
@@ -56,7 +57,7 @@ public sealed partial class ChannelTruth
         for (var i = IndexOf(connection.LastSequence) + 1; i < _accepted.Count && _accepted[i].Sequence < sequence; i++)
         {
             var between = _accepted[i];
-            if (between.Life == Life && between.Seen && !IsParked(between.Sequence) && !IsDiscarded(between.Sequence))
+            if (between is { Seen: true, Excused: false } && between.Life == Life && !IsParked(between.Sequence) && !IsDiscarded(between.Sequence))
                 Violate($"repeats are no unbroken run: {between} was left out between {connection.LastSequence} and {sequence}");
         }
     }

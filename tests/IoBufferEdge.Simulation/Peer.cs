@@ -89,6 +89,13 @@ public sealed class Peer(Scheduler scheduler, ChannelTruth truth, Wire wire, Sim
         Trace("peer.abort");
     }
 
+    /// <summary>Its kernel finds that segments take more of the receive buffer than it thought: up to half of the window is gone for good.</summary>
+    public void ShrinkWindow()
+    {
+        _current?.Connection.ShrinkReceiveBuffer(0.5 + (0.5 * _random.NextDouble()));
+        Trace("peer.window_shrinks");
+    }
+
     /// <summary>kill -9: what it had not read is lost, and the kernel says so.</summary>
     public void Kill()
     {

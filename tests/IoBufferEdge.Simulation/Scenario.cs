@@ -24,6 +24,7 @@ public enum FaultKind
     PeerHalfClose,
     PeerPause,
     PeerSlow,
+    PeerWindowShrinks,
     PeerNaks,
     PeerCable,
     GatewayCable,

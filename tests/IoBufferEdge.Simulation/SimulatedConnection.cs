@@ -19,7 +19,7 @@ internal sealed partial class SimulatedConnection : IConnection
     private readonly SimulatedHost _host;
     private readonly SimulatedNetwork _network;
     private readonly int _sendCapacity;
-    private readonly int _receiveCapacity;
+    private int _receiveCapacity;
     private SimulatedConnection _other = null!;
 
     // Sending: bytes acknowledged .. written wait in the queue; the peer's window reaches up to _windowEnd.
@@ -174,6 +174,9 @@ internal sealed partial class SimulatedConnection : IConnection
         return count;
     }
 
+    /// <summary>Less room to receive in. What was announced is not taken back: the right edge stands until so much has arrived.</summary>
+    public void ShrinkReceiveBuffer(double share) => _receiveCapacity = Math.Max(1, (int)(_receiveCapacity * share));
+
     public SendState Inspect()
     {
         var established = !Dead && !_closed && !(_finReceived && _finAcknowledged);
@@ -320,7 +323,7 @@ internal sealed partial class SimulatedConnection : IConnection
         }
 
         var fresh = segment.AsSpan((int)(_receivedUpTo - at));
-        fresh = fresh[..Math.Min(fresh.Length, Window)];
+        fresh = fresh[..(int)Math.Min(fresh.Length, Math.Max(Window, _announcedEnd - _receivedUpTo))];
         _received.Append(fresh);
         _receivedUpTo += fresh.Length;
         _arrivals.Add((_receivedUpTo, _network.Scheduler.NowTicks));

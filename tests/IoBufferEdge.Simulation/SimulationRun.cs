@@ -182,6 +182,9 @@ public sealed class SimulationRun
                 peer.SlowMs = 20;
                 _scheduler.After(fault.Duration, () => peer.SlowMs = 0);
                 break;
+            case FaultKind.PeerWindowShrinks:
+                peer.ShrinkWindow();
+                break;
             case FaultKind.PeerNaks:
                 peer.NakRate = 0.3;
                 _scheduler.After(fault.Duration, () => peer.NakRate = 0);

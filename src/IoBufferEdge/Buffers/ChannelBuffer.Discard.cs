@@ -50,6 +50,8 @@ public sealed partial class ChannelBuffer
     private long FirstDroppable()
     {
         var first = _gaps.Next(_linkUp ? Math.Max(_handedOut, _cursor) : _cursor);
+        foreach (var park in _pendingParks)
+            if (park.FirstSequence <= first && first <= park.LastSequence) first = _gaps.Next(park.LastSequence);
         foreach (var (range, _) in _pendingDiscards)
             if (range.Contains(first)) first = _gaps.Next(range.Last);
         return first;
@@ -59,6 +61,8 @@ public sealed partial class ChannelBuffer
     {
         var index = (int)(first - slab.FirstSequence);
         var available = (int)(Math.Min(slab.LastSequence, _gaps.RunEnd(first)) - first) + 1;
+        foreach (var park in _pendingParks)
+            if (park.FirstSequence > first) available = (int)Math.Min(available, park.FirstSequence - first);
         foreach (var (range, _) in _pendingDiscards)
             if (range.First > first) available = (int)Math.Min(available, range.First - first);
         var count = Math.Min(available, slab.CountWithin(index, available, wantedBytes) + 1);

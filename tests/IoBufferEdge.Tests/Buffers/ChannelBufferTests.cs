@@ -193,6 +193,32 @@ public sealed class ChannelBufferTests
     }
 
     [Fact]
+    public void A_message_that_is_being_parked_is_not_dropped_as_the_oldest()
+    {
+        var rig = new BufferRig(new QueueSettings { Buffer = new BufferConfig { MaxBytes = 200, WhenFull = WhenFull.DropOldest } });
+        rig.Elapse(50);
+        rig.AppendAll(1, 10);
+        rig.Elapse(500);
+        rig.Buffer.BeginLink(maxInFlightMessages: 1);
+        Assert.Equal([1], rig.Deliver(confirm: false, patienceMs: 5));
+        rig.Disk.CommitFailureRate = 1;
+        rig.Buffer.Park(1);
+        rig.Do(() =>
+        {
+            _ = rig.Buffer.WaitForRoomAsync(20, default).AsTask();
+            return Task.CompletedTask;
+        });
+        rig.Disk.CommitFailureRate = 0;
+        rig.Elapse(6000);
+        Assert.Equal((1L, 0L), (rig.Buffer.Ledger.Parked, rig.Buffer.Ledger.Imbalance));
+        Assert.Equal(9, rig.Buffer.Ledger.Buffered + rig.Buffer.Ledger.Discarded);
+        rig.Buffer.BeginLink(int.MaxValue);
+        var dropped = (int)rig.Buffer.Ledger.Discarded;
+        Assert.Equal(Enumerable.Range(2 + dropped, 9 - dropped), rig.Deliver());
+        Assert.Equal(0, rig.Buffer.Ledger.Imbalance);
+    }
+
+    [Fact]
     public void Nothing_behind_a_parked_message_is_sent_before_its_record_is_synced()
     {
         var rig = new BufferRig();

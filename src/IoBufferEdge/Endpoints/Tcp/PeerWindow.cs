@@ -18,7 +18,7 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// reader that takes what each of six askings brought, and no more in the ever longer pauses between, has nothing else to read: then the
 /// present window is the largest. While the edge stands nothing tells that from a reader that has stopped, so askings grow to get past
 /// it.</para>
-/// <para>An edge that still stands when no more may be asked with is left to a new connection: soon where every asking was acknowledged at
+/// <para>An edge that still stands when no more may be asked with is left to a new connection: soon where each of six askings was acknowledged at
 /// once, as Linux does when small segments leave an empty buffer (__tcp_cleanup_rbuf; what is not read is acknowledged 40 ms later), else
 /// after minutes. An orderly end costs nothing; a reader that has stopped gets what it did not read once more. Not thread-safe.</para>
 /// </summary>
@@ -51,6 +51,7 @@ internal sealed class PeerWindow(TimeProvider time)
     private bool _awaitsAck;
     private int _stood;
     private bool _hasStood;
+    private int _asksInAll;
     private int _lateAcks;
 
     // Askings in a row each of which moved the right edge by about its bytes.
@@ -98,7 +99,7 @@ internal sealed class PeerWindow(TimeProvider time)
     public void Opened()
     {
         if (_lastAskBytes == 0) return;
-        (_unreadOfAskedBytes, _lastAskBytes, _stood, _lateAcks, _awaitsAck) = (0, 0, 0, 0, false);
+        (_unreadOfAskedBytes, _lastAskBytes, _stood, _asksInAll, _lateAcks, _awaitsAck) = (0, 0, 0, 0, 0, false);
         BeginSeries();
     }
 
@@ -121,6 +122,7 @@ internal sealed class PeerWindow(TimeProvider time)
         if (HasShrunkForGood) _largestBytes = _presentBytes;
         if (_unreadOfAskedBytes >= unreadBytesMax) return false;
         if (_asks++ == 0) _windowAtFirstAsk = _presentBytes;
+        _asksInAll++;
         _askedBytes += bytes;
         _unreadOfAskedBytes += bytes;
         (_lastAskBytes, _edgeAtAsk, _askedAt, _awaitsAck) = (bytes, _rightEdge, time.GetTimestamp(), true);
@@ -130,9 +132,8 @@ internal sealed class PeerWindow(TimeProvider time)
 
     /// <summary>No more may be asked with, everything is acknowledged, and nothing shows whether it was read: only an end will.</summary>
     public bool StandsStill(long unreadBytesMax) =>
-        _lastAskBytes > 0 && !_awaitsAck && _stood >= AskDoublingsMax && _unreadOfAskedBytes >= unreadBytesMax &&
-        _rightEdge - _edgeAtAsk < _lastAskBytes / 4 &&
-        time.GetElapsedTime(_askedAt) >= (_lateAcks == 0 ? StandsStillAfter : StandsStillUnsureAfter);
+        _lastAskBytes > 0 && !_awaitsAck && _unreadOfAskedBytes >= unreadBytesMax && _rightEdge - _edgeAtAsk < _lastAskBytes / 4 &&
+        time.GetElapsedTime(_askedAt) >= (_lateAcks == 0 && _asksInAll >= AsksToBeSure ? StandsStillAfter : StandsStillUnsureAfter);
 
     private void BeginSeries() => (_asks, _askedBytes, _askAfter, _hasStood) = (0, 0, TimeSpan.Zero, false);
 
