@@ -18,9 +18,10 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// reader that takes what each of six askings brought, and no more in the ever longer pauses between, has nothing else to read: then the
 /// present window is the largest. While the edge stands nothing tells that from a reader that has stopped, so askings grow to get past
 /// it.</para>
-/// <para>An edge that still stands when no more may be asked with is left to a new connection: soon where each of six askings was acknowledged at
-/// once, as Linux does when small segments leave an empty buffer (__tcp_cleanup_rbuf; what is not read is acknowledged 40 ms later), else
-/// after minutes. An orderly end costs nothing; a reader that has stopped gets what it did not read once more. Not thread-safe.</para>
+/// <para>An edge that still stands when no more may be asked with is left to a new connection: soon where each of six askings was
+/// acknowledged at once, as Linux does when small segments leave an empty buffer (__tcp_cleanup_rbuf; what is not read is acknowledged 40 ms
+/// later), else after minutes. An orderly end costs nothing; a reader that has stopped gets what it did not read once more. Not
+/// thread-safe.</para>
 /// </summary>
 internal sealed class PeerWindow(TimeProvider time)
 {
