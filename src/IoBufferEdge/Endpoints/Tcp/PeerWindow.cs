@@ -49,6 +49,7 @@ internal sealed class PeerWindow(TimeProvider time)
     private TimeSpan _askAfter;
     private long _lastAskBytes;
     private long _edgeAtAsk;
+    private long _edgeMovedAt;
     private bool _awaitsAck;
     private int _stood;
     private bool _hasStood;
@@ -90,7 +91,12 @@ internal sealed class PeerWindow(TimeProvider time)
             if (time.GetElapsedTime(_askedAt) > PromptAck) _lateAcks++;
         }
 
-        _unreadOfAskedBytes = Math.Max(0, _unreadOfAskedBytes - Math.Max(0, rightEdge - _rightEdge));
+        if (rightEdge > _rightEdge && _lastAskBytes > 0)
+        {
+            _unreadOfAskedBytes = Math.Max(0, _unreadOfAskedBytes - (rightEdge - _rightEdge));
+            _edgeMovedAt = time.GetTimestamp();
+        }
+
         _acknowledgedBytes += arrivedBytes;
         (_presentBytes, _rightEdge) = (state.PeerWindowBytes, Math.Max(_rightEdge, rightEdge));
         return _largestBytes - state.PeerWindowBytes;
@@ -133,8 +139,8 @@ internal sealed class PeerWindow(TimeProvider time)
 
     /// <summary>No more may be asked with, everything is acknowledged, and nothing shows whether it was read: only an end will.</summary>
     public bool StandsStill(long unreadBytesMax) =>
-        _lastAskBytes > 0 && !_awaitsAck && _unreadOfAskedBytes >= unreadBytesMax && _rightEdge - _edgeAtAsk < _lastAskBytes / 4 &&
-        time.GetElapsedTime(_askedAt) >= (_lateAcks == 0 && _asksInAll >= AsksToBeSure ? StandsStillAfter : StandsStillUnsureAfter);
+        _lastAskBytes > 0 && !_awaitsAck && _unreadOfAskedBytes >= unreadBytesMax &&
+        time.GetElapsedTime(Math.Max(_askedAt, _edgeMovedAt)) >= (_lateAcks == 0 && _asksInAll >= AsksToBeSure ? StandsStillAfter : StandsStillUnsureAfter);
 
     private void BeginSeries() => (_asks, _askedBytes, _askAfter, _hasStood) = (0, 0, TimeSpan.Zero, false);
 
