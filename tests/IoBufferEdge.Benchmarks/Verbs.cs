@@ -42,40 +42,35 @@ public static class Verbs
                 return Demo.Demo.Play();
             default:
                 Console.Error.WriteLine(
-                    "Usage: demo | bench [--quick] [--only PART,…] [--busy PERCENT] | kill-loop CYCLES [SEED] | cut-loop CUTS [SEED] | fault-loop CYCLES [SEED] | "
+                    "Usage: demo | bench [--quick] [--only PART,…] [--busy PERCENT] | kill-loop CYCLES [SEED] | cut-loop CUTS [SEED] | "
+                    + "fault-loop CYCLES [SEED] | "
                     + "flip-loop POSITIONS [SEED] | damage-loop TABLES [SEED] | reset-loop TIMES [SEED [RECEIVE_BUFFER_BYTES]] | "
                     + "close-loop TIMES [SEED] | soak MINUTES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
                 return 64;
         }
     }
 
-    /// <summary>Only a whole run replaces what the next one is compared with.</summary>
     private static int RunBench(string[] arguments)
     {
-        var quick = arguments.Contains("--quick");
-        var options = new Bench.BenchOptions
+        Bench.BenchOptions options;
+        try
         {
-            Only = After(arguments, "--only")?.Split(',') ?? [],
-            BusyPercent = double.Parse(After(arguments, "--busy") ?? "0", CultureInfo.InvariantCulture),
-        };
-        if (quick) options = options with { Rounds = 1, RoundSeconds = 1, BacklogMessages = 200_000 };
-        if (options.Only.FirstOrDefault(part => !Bench.Bench.Parts.Contains(part)) is { } unknown)
+            options = Bench.BenchArguments.Read(arguments);
+        }
+        catch (FormatException mistake)
         {
-            Console.Error.WriteLine($"--only: '{unknown}' is no part of the benchmark: {string.Join(", ", Bench.Bench.Parts)}");
+            Console.Error.WriteLine(mistake.Message);
             return 64;
         }
 
         var file = Path.Combine(GatewayProcess.RepositoryRoot, "artifacts", "bench", "latest.json");
         var lastRun = File.Exists(file) ? JsonNode.Parse(File.ReadAllText(file)) : null;
         var report = new Bench.Bench(options).Run(lastRun);
-        if (quick || options.Only.Count > 0) return 0;
+        if (!options.IsWhole) return 0;
         Directory.CreateDirectory(Path.GetDirectoryName(file)!);
         File.WriteAllText(file, report.ToJsonString(new() { WriteIndented = true }));
         return 0;
     }
-
-    private static string? After(string[] arguments, string option) =>
-        Array.IndexOf(arguments, option) is >= 0 and var at && at + 1 < arguments.Length ? arguments[at + 1] : null;
 
     /// <summary>The cycles are shared out between the three sources and the two ways to deliver; acknowledging ones get the most.</summary>
     private static int KillLoops(int cycles, int seed, bool powerCuts)

@@ -10,14 +10,26 @@ public sealed record BenchOptions
 
     public double RoundSeconds { get; init; } = 2;
 
-    /// <summary>Small messages that 16 channels hold between them, and 1 KB messages that one holds, when the gateway is started.</summary>
+    /// <summary>Small messages that 16 channels hold between them when the gateway is started.</summary>
     public long BacklogMessages { get; init; } = 10_000_000;
+
+    /// <summary>1 KB messages that one channel holds when the gateway is started: about as many bytes as the small ones.</summary>
+    public long ReopenMessages => BacklogMessages / 10;
+
+    /// <summary>Messages that were written, delivered and deleted before a store counts as used.</summary>
+    public long DeletedMessages => Math.Min(BacklogMessages, 1_000_000);
 
     /// <summary>The parts to run: see <see cref="Bench.Parts"/>. Empty: all.</summary>
     public IReadOnlyList<string> Only { get; init; } = [];
 
-    /// <summary>How busy the machine's processors were before the benchmark and its compilers began.</summary>
-    public double BusyPercent { get; init; }
+    /// <summary>How busy the machine's processors were before the benchmark and its compilers began; null: nobody looked.</summary>
+    public double? BusyPercent { get; init; }
+
+    /// <summary>Short, for a first look: its figures are no measure for another run.</summary>
+    public bool IsQuick { get; init; }
+
+    /// <summary>Only a whole run replaces what the next one is compared with.</summary>
+    public bool IsWhole => !IsQuick && Only.Count == 0;
 }
 
 /// <summary>
@@ -32,7 +44,8 @@ public sealed class Bench(BenchOptions options)
     /// <summary>20 MB of payload a second: about what an eMMC takes for long.</summary>
     public const double PacedBytesPerSecond = 20e6;
 
-    public static readonly IReadOnlyList<string> Parts = ["throughput", "channels", "paced", "latency", "outage", "deletes", "idle", "backlog"];
+    public static readonly IReadOnlyList<string> Parts =
+        ["throughput", "channels", "paced", "latency", "outage", "deletes", "idle", "backlog", "reopen"];
 
     private static readonly (string Name, string Buffer)[] s_modes =
         [("cut_through", """{"delivery":"cut_through"}"""), ("durable_first", """{"delivery":"durable_first"}""")];
@@ -62,7 +75,8 @@ public sealed class Bench(BenchOptions options)
         }
 
         if (Runs("idle")) buffers.Idle();
-        if (Runs("backlog")) buffers.Backlogs();
+        if (Runs("backlog")) buffers.Backlog();
+        if (Runs("reopen")) buffers.Reopen();
         return new BenchTable(_samples).Print(machine, options, lastRun);
     }
 

@@ -36,12 +36,13 @@ public sealed class BenchTable(Samples samples)
         Written("outage", "outage", 2.1);
         Absolute("outage: fill (msg/s of 1 KB)", "outage/fill_per_s", null);
         Absolute("outage: drain (msg/s of 1 KB)", "outage/drain_per_s", null);
-        Ratio("drain behind 10⁶ deletes, beside a fresh store's (msg/s)", "deletes/fresh_per_s", "deletes/later_per_s", 0.9, atLeast: true);
+        Ratio($"drain behind {options.DeletedMessages / 1e6:0.#} M deletes, beside a fresh store's (msg/s)",
+            "deletes/fresh_per_s", "deletes/later_per_s", 0.9, atLeast: true);
         Memory("idle", "idle", 28);
         Memory("at full speed, 1 KB", "cut_through/1024", 64);
         Memory($"{Bench.Channels} channels, {backlog} messages draining, highest", "backlog", 64, highest: true);
         Absolute($"start to forwarding, {backlog} messages buffered (ms)", "backlog/start_ms", 1000);
-        Absolute("start to forwarding, 1 GB of 1 KB buffered (ms)", "reopen/start_ms", 1000);
+        Absolute($"start to forwarding, {options.ReopenMessages * 1024 / 1e9:0.##} GB of 1 KB buffered (ms)", "reopen/start_ms", 1000);
         Absolute("start to answering, empty (ms)", "idle/start_ms", null);
         Absolute("AOT binary (MB)", "idle/binary_mb", 18);
         Absolute("repeats at full speed (messages)", "cut_through/1024/repeats", null, highest: true);

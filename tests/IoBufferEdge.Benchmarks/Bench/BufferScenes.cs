@@ -27,14 +27,14 @@ public sealed class BufferScenes(Samples samples, BenchOptions options)
         samples.Show("outage");
     }
 
-    /// <summary>Two like outages of one store, and between them one of a million messages that are all written, delivered and deleted.</summary>
+    /// <summary>Two like outages of one store, and between them one of many messages that are all written, delivered and deleted.</summary>
     public void Deletes()
     {
         var (source, sink) = (FreePort.Tcp(), FreePort.Tcp());
         using var gateway = new GatewayProcess(Config.Gateway(Config.Channel("c1", source, sink, buffer: RoomForAll)));
         gateway.Start();
         samples.Add("deletes/fresh_per_s", FillAndDrain(gateway, source, sink, OutageMessages));
-        FillAndDrain(gateway, source, sink, Math.Min(options.BacklogMessages, 1_000_000));
+        FillAndDrain(gateway, source, sink, options.DeletedMessages);
         samples.Add("deletes/later_per_s", FillAndDrain(gateway, source, sink, OutageMessages));
         samples.Show("deletes");
     }
@@ -49,15 +49,14 @@ public sealed class BufferScenes(Samples samples, BenchOptions options)
         samples.Show("idle");
     }
 
-    /// <summary>Starts with 1 GB in the buffer: as small messages of 16 channels, and as 1 KB messages of one.</summary>
-    public void Backlogs()
-    {
-        Backlog("backlog", Bench.Channels, SmallMessageBytes, options.BacklogMessages);
-        Backlog("reopen", 1, MessageBytes, options.BacklogMessages / 10);
-    }
+    /// <summary>A start with small messages of 16 channels in the buffer.</summary>
+    public void Backlog() => Restart("backlog", Bench.Channels, SmallMessageBytes, options.BacklogMessages);
+
+    /// <summary>A start with about as many bytes in the buffer, as 1 KB messages of one channel.</summary>
+    public void Reopen() => Restart("reopen", 1, MessageBytes, options.ReopenMessages);
 
     /// <summary>How fast a gateway that was killed with a backlog starts to forward, and what memory it needs until all is delivered.</summary>
-    private void Backlog(string name, int channels, int messageBytes, long messages)
+    private void Restart(string name, int channels, int messageBytes, long messages)
     {
         var ports = Enumerable.Range(0, channels).Select(_ => (Source: FreePort.Tcp(), Sink: FreePort.Tcp())).ToArray();
         using var gateway = new GatewayProcess(

@@ -43,16 +43,17 @@ public static class ProcessFigures
 
     public static int Threads(int processId) => Directory.GetDirectories($"/proc/{processId}/task").Length;
 
-    /// <param name="busyPercent">How busy its processors were before anything of the benchmark ran.</param>
-    public static string Machine(double busyPercent)
+    /// <param name="busyPercent">How busy its processors were before anything of the benchmark ran; null: nobody looked.</param>
+    public static string Machine(double? busyPercent)
     {
         var model = File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal));
         var cpu = model?.Split(':')[1].Trim()
             ?? System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture.ToString();
         var memory = Field("/proc/meminfo", "MemTotal:") / 1024 / 1024.0;
         var kernel = File.ReadAllText("/proc/sys/kernel/osrelease").Trim();
+        var busy = busyPercent is { } percent ? string.Create(CultureInfo.InvariantCulture, $", {percent:0} % busy before the run") : "";
         return string.Create(CultureInfo.InvariantCulture,
-            $"{Environment.ProcessorCount} × {cpu}, {memory:0} GB, Linux {kernel}, {FileSystem("/var/tmp")}, {busyPercent:0} % busy before the run");
+            $"{Environment.ProcessorCount} × {cpu}, {memory:0} GB, Linux {kernel}, {FileSystem("/var/tmp")}{busy}");
     }
 
     private static string FileSystem(string path) =>
