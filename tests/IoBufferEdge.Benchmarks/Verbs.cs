@@ -66,6 +66,7 @@ public static class Verbs
         var file = Path.Combine(GatewayProcess.RepositoryRoot, "artifacts", "bench", "latest.json");
         var lastRun = File.Exists(file) ? JsonNode.Parse(File.ReadAllText(file)) : null;
         var report = new Bench.Bench(options).Run(lastRun);
+        if (report["failures"]!.AsArray().Count > 0) return 1;
         if (!options.IsWhole) return 0;
         Directory.CreateDirectory(Path.GetDirectoryName(file)!);
         File.WriteAllText(file, report.ToJsonString(new() { WriteIndented = true }));

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using IoBufferEdge.Benchmarks.Load;
 
 namespace IoBufferEdge.Benchmarks.Bench;
 
@@ -9,10 +10,14 @@ public sealed class BenchTable(Samples samples)
 {
     private readonly List<string[]> _rows = [];
     private readonly JsonArray _results = [];
+    private Dictionary<string, double> _last = [];
 
-    /// <param name="lastRun">What the last whole run left: each value that has moved by more than a tenth is told. Null: there is none.</param>
-    public JsonObject Print(string machine, BenchOptions options, JsonNode? lastRun)
+    /// <param name="lastRun">What the last whole run left: its ratios, or values, and how much they have moved, get a column. Null: there is
+    /// none.</param>
+    /// <param name="failures">Parts that were not measured to their end, each with the reason.</param>
+    public JsonObject Print(string machine, BenchOptions options, JsonNode? lastRun, IReadOnlyCollection<string> failures)
     {
+        _last = Values(lastRun);
         var backlog = $"{options.BacklogMessages / 1e6:0.#} M";
         foreach (var (bytes, bound) in ((int, double)[])[(100, 0.3), (1024, 1.0), (8192, 1.0)])
             Ratio($"throughput {bytes} B, cut_through (msg/s)", $"relay/{bytes}/per_s", $"cut_through/{bytes}/per_s", bound, atLeast: true);
@@ -49,7 +54,8 @@ public sealed class BenchTable(Samples samples)
 
         var lines = Markdown(machine, options.Rounds);
         Console.WriteLine(lines);
-        if (lastRun is not null) Console.WriteLine(Compare(lastRun));
+        foreach (var failure in failures)
+            Console.WriteLine($"\nFAILED: {failure}");
         return new JsonObject
         {
             ["at"] = DateTime.UtcNow.ToString("u", CultureInfo.InvariantCulture),
@@ -57,6 +63,7 @@ public sealed class BenchTable(Samples samples)
             ["rounds"] = options.Rounds,
             ["table"] = lines,
             ["results"] = _results,
+            ["failures"] = new JsonArray([.. failures.Select(failure => (JsonNode)failure)]),
         };
     }
 
@@ -66,9 +73,16 @@ public sealed class BenchTable(Samples samples)
     /// </summary>
     private void Written(string what, string name, double? bound, string? relay = null)
     {
-        var (device, hasDevice) = ($"{name}/device", samples.Has($"{name}/device"));
-        Absolute($"written per payload byte, {what}", hasDevice ? device : $"{name}/written", bound, hasDevice ? $"{relay}/device" : $"{relay}/written");
-        if (hasDevice) Absolute("… as the process counts it", $"{name}/written", null, $"{relay}/written");
+        if (samples.Has($"{name}/device"))
+        {
+            Absolute($"written per payload byte, {what}", $"{name}/device", bound, $"{relay}/device");
+            Absolute("… as the process counts it", $"{name}/written", null, $"{relay}/written");
+        }
+        else if (samples.Has($"{name}/written"))
+        {
+            Absolute($"written per payload byte, {what}, as the process counts it", $"{name}/written", bound, $"{relay}/written");
+            Row("… by the device", "", $"{WorkFolder.Root} is on no block device", "", "", null, null);
+        }
     }
 
     private void Memory(string what, string name, double bound, bool highest = false)
@@ -94,11 +108,12 @@ public sealed class BenchTable(Samples samples)
             atMost is { } bound ? $"≤ {Figure(bound)}" : "", atMost is null ? null : value <= atMost, value);
     }
 
-    private void Row(string what, string relay, string gateway, string ratio, string bound, bool? met, double value)
+    private void Row(string what, string relay, string gateway, string ratio, string bound, bool? met, double? value)
     {
         // A row that says what the one above it said of something else is found again by both.
         var key = what.StartsWith('…') ? $"{_results.LastOrDefault(row => !IsContinued(row))?["what"]} {what}" : what;
-        _rows.Add([what, relay, gateway, ratio, bound, met switch { true => "yes", false => "**no**", null => "" }]);
+        string[] last = _last.Count == 0 ? [] : [Last(key, value, ratio.Length > 0 ? " ×" : "")];
+        _rows.Add([what, relay, gateway, ratio, .. last, bound, met switch { true => "yes", false => "**no**", null => "" }]);
         _results.Add((JsonNode)new JsonObject
         {
             ["what"] = key, ["relay"] = relay, ["gateway"] = gateway, ["ratio"] = ratio, ["bound"] = bound, ["met"] = met, ["value"] = value,
@@ -107,26 +122,31 @@ public sealed class BenchTable(Samples samples)
 
     private static bool IsContinued(JsonNode? row) => row!["what"]!.GetValue<string>().Contains('…', StringComparison.Ordinal);
 
-    private string Compare(JsonNode lastRun)
+    /// <summary>The row's ratio, or its value, in the last run, and the change since; empty where that run has none.</summary>
+    private string Last(string key, double? value, string unit) =>
+        !_last.TryGetValue(key, out var before) ? ""
+        : value is not { } now || before <= 0 ? Figure(before) + unit
+        : string.Create(CultureInfo.InvariantCulture, $"{Figure(before)}{unit} ({(now / before - 1) * 100:+0;-0;0} %)");
+
+    private static Dictionary<string, double> Values(JsonNode? run)
     {
-        var last = lastRun["results"]!.AsArray().Where(row => row!["value"] is not null)
-            .ToDictionary(row => row!["what"]!.GetValue<string>(), row => row!["value"]!.GetValue<double>());
-        var moved = _results
-            .Select(row => (What: row!["what"]!.GetValue<string>(), Value: row["value"]!.GetValue<double>()))
-            .Where(row => last.TryGetValue(row.What, out var before) && before > 0 && Math.Abs(row.Value / before - 1) > 0.1)
-            .Select(row => string.Create(CultureInfo.InvariantCulture,
-                $"- {row.What}: {Figure(last[row.What])} → {Figure(row.Value)} ({(row.Value / last[row.What] - 1) * 100:+0;-0} %)"));
-        var list = string.Join('\n', moved);
-        return $"\nMoved by more than a tenth since {lastRun["at"]}:\n{(list.Length > 0 ? list : "- nothing")}";
+        var values = new Dictionary<string, double>();
+        foreach (var row in run?["results"]?.AsArray() ?? [])
+        {
+            if (row!["value"] is { } value) values[row["what"]!.GetValue<string>()] = value.GetValue<double>();
+        }
+
+        return values;
     }
 
     private string Markdown(string machine, int rounds)
     {
+        var (last, line) = _last.Count == 0 ? ("", "") : (" Last run |", "---:|");
         var head = $"""
             {machine}. Median of {rounds} interleaved rounds (lowest – highest).
 
-            | What | Bare relay | Gateway | Ratio | Bound | Met |
-            |---|---:|---:|---:|---:|---|
+            | What | Bare relay | Gateway | Ratio |{last} Bound | Met |
+            |---|---:|---:|---:|{line}---:|---|
 
             """;
         return head + string.Join('\n', _rows.Select(row => $"| {string.Join(" | ", row)} |"));

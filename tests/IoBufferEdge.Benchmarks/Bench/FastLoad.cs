@@ -56,7 +56,7 @@ public sealed class FastLoad : IDisposable
         using var socket = Connect(sourcePort);
         var start = Stopwatch.GetTimestamp();
         var sent = new Filler(_bytes, perSecond).Send(socket, before + 1, long.MaxValue, seconds);
-        Wait.Until(() => Received >= before + sent, 120, $"{sent} messages at the sink", () => $"{Received - before} came");
+        Wait.Until(() => Received >= before + sent, 60, $"{sent} messages at the sink", () => $"{Received - before} came");
         var elapsed = Stopwatch.GetElapsedTime(start, Volatile.Read(ref _lastReceivedAt)).TotalSeconds;
         return new LoadResult(sent, elapsed, Volatile.Read(ref _outOfOrder) - repeatsBefore);
     }

@@ -25,15 +25,23 @@ public static class ProcessFigures
     public static double RssMb(int processId) => Field($"/proc/{processId}/smaps_rollup", "Rss:") * 1024 / 1e6;
 
     /// <summary>Bytes that the block device under <paramref name="folder"/> was written, by everybody, since it was there; null where it is
-    /// on none (tmpfs, overlay). Source: /proc/self/mountinfo, /proc/diskstats in sectors of 512 bytes.</summary>
-    public static long? DeviceWrittenBytes(string folder)
+    /// on none (tmpfs, overlay).</summary>
+    public static long? DeviceWrittenBytes(string folder) =>
+        DeviceWrittenBytes(folder, File.ReadLines("/proc/self/mountinfo"), File.ReadLines("/proc/diskstats"));
+
+    /// <param name="mounts">Lines of /proc/self/mountinfo: "id parent major:minor root mount-point …".</param>
+    /// <param name="disks">Lines of /proc/diskstats; the tenth field is what was written, in sectors of 512 bytes.</param>
+    public static long? DeviceWrittenBytes(string folder, IEnumerable<string> mounts, IEnumerable<string> disks)
     {
-        var device = File.ReadLines("/proc/self/mountinfo").Select(line => line.Split(' '))
-            .Where(fields => folder.StartsWith(fields[4], StringComparison.Ordinal)).MaxBy(fields => fields[4].Length)?[2].Split(':');
-        return File.ReadLines("/proc/diskstats").Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-            .Where(fields => fields[0] == device?[0] && fields[1] == device[1]).Select(fields => Number(fields[9]) * 512)
-            .Cast<long?>().FirstOrDefault();
+        // Of several mounts on one point the last covers the others.
+        var device = mounts.Select(line => line.Split(' ')).Where(fields => IsWithin(folder, fields[4]))
+            .OrderBy(fields => fields[4].Length).LastOrDefault()?[2];
+        return disks.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            .Where(fields => $"{fields[0]}:{fields[1]}" == device).Select(fields => (long?)(Number(fields[9]) * 512)).FirstOrDefault();
     }
+
+    private static bool IsWithin(string folder, string mountPoint) =>
+        $"{folder}/".StartsWith(mountPoint.EndsWith('/') ? mountPoint : $"{mountPoint}/", StringComparison.Ordinal);
 
     /// <summary>The part of the proportional set size that is no file's, in MB (10⁶): unlike the rest, other processes do not move it.</summary>
     public static double OwnMemoryMb(int processId) => Field($"/proc/{processId}/smaps_rollup", "Pss_Anon:") * 1024 / 1e6;
