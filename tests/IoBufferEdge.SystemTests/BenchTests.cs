@@ -69,6 +69,19 @@ public class BenchTests
     }
 
     [Fact]
+    public void What_was_bounded_at_full_speed_is_bounded_at_a_third_of_it()
+    {
+        var samples = new Samples();
+        samples.Add("durable_first/1024/device", 1.9);
+        samples.Add("paced/1024/device", 1.2);
+        samples.Add("durable_first/1024/written", 1.9);
+        samples.Add("paced/1024/written", 1.2);
+        var table = Table(samples);
+        Assert.Contains("durable_first at a third of full speed |  | 1.20 |  | ≤ 1.12 | **no** |", table, StringComparison.Ordinal);
+        Assert.Contains("durable_first at full speed |  | 1.90 |  |  |  |", table, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_last_run_s_ratio_or_value_and_the_change_get_a_column()
     {
         var last = Report(Throughput(relay: 100, gateway: 80), null);

@@ -11,6 +11,8 @@ public sealed class Samples
 
     public bool Has(string name) => _samples.ContainsKey(name);
 
+    public int Count(string name) => _samples.TryGetValue(name, out var list) ? list.Count : 0;
+
     public void Add(string name, double value)
     {
         if (!_samples.TryGetValue(name, out var list))
