@@ -18,18 +18,15 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// reader that takes what each of six askings brought, and no more in the ever longer pauses between, has nothing else to read: then the
 /// present window is the largest. While the edge stands nothing tells that from a reader that has stopped, so askings grow to get past
 /// it.</para>
-/// <para>An edge that still stands when no more may be asked with is left to a new connection: soon where each of six askings was
-/// acknowledged at once, as Linux does when small segments leave an empty buffer (__tcp_cleanup_rbuf; what is not read is acknowledged 40 ms
-/// later), else after minutes. An orderly end costs nothing; a reader that has stopped gets what it did not read once more. Not
-/// thread-safe.</para>
+/// <para>An edge that still stands when no more may be asked with is left to a new connection after minutes: an orderly end costs nothing,
+/// and a reader that has stopped for so long gets what it did not read once more. Prompt acknowledgements do not tell the two apart: a kernel
+/// may acknowledge at once what nobody reads. Not thread-safe.</para>
 /// </summary>
 internal sealed class PeerWindow(TimeProvider time)
 {
     private static readonly TimeSpan AskAfter = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan AskAfterAtMost = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan PromptAck = TimeSpan.FromMilliseconds(30);
-    private static readonly TimeSpan StandsStillAfter = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan StandsStillUnsureAfter = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan StandsStillAfter = TimeSpan.FromMinutes(2);
     private const int AsksToBeSure = 6;
     private const int BytesToBeSure = 16 * 1024;
 
@@ -50,11 +47,8 @@ internal sealed class PeerWindow(TimeProvider time)
     private long _lastAskBytes;
     private long _edgeAtAsk;
     private long _edgeMovedAt;
-    private bool _awaitsAck;
     private int _stood;
     private bool _hasStood;
-    private int _asksInAll;
-    private int _lateAcks;
 
     // Askings in a row each of which moved the right edge by about its bytes.
     private int _asks;
@@ -85,12 +79,6 @@ internal sealed class PeerWindow(TimeProvider time)
             IsGrowing = false;
         }
 
-        if (_awaitsAck && state.UnacknowledgedBytes == 0)
-        {
-            _awaitsAck = false;
-            if (time.GetElapsedTime(_askedAt) > PromptAck) _lateAcks++;
-        }
-
         if (rightEdge > _rightEdge && _lastAskBytes > 0)
         {
             _unreadOfAskedBytes = Math.Max(0, _unreadOfAskedBytes - (rightEdge - _rightEdge));
@@ -106,7 +94,7 @@ internal sealed class PeerWindow(TimeProvider time)
     public void Opened()
     {
         if (_lastAskBytes == 0) return;
-        (_unreadOfAskedBytes, _lastAskBytes, _stood, _asksInAll, _lateAcks, _awaitsAck) = (0, 0, 0, 0, 0, false);
+        (_unreadOfAskedBytes, _lastAskBytes, _stood) = (0, 0, 0);
         BeginSeries();
     }
 
@@ -129,18 +117,17 @@ internal sealed class PeerWindow(TimeProvider time)
         if (HasShrunkForGood) _largestBytes = _presentBytes;
         if (_unreadOfAskedBytes >= unreadBytesMax) return false;
         if (_asks++ == 0) _windowAtFirstAsk = _presentBytes;
-        _asksInAll++;
         _askedBytes += bytes;
         _unreadOfAskedBytes += bytes;
-        (_lastAskBytes, _edgeAtAsk, _askedAt, _awaitsAck) = (bytes, _rightEdge, time.GetTimestamp(), true);
+        (_lastAskBytes, _edgeAtAsk, _askedAt) = (bytes, _rightEdge, time.GetTimestamp());
         _askAfter = _askAfter == TimeSpan.Zero ? AskAfter : _askAfter * 2 > AskAfterAtMost ? AskAfterAtMost : _askAfter * 2;
         return true;
     }
 
-    /// <summary>No more may be asked with, everything is acknowledged, and nothing shows whether it was read: only an end will.</summary>
+    /// <summary>No more may be asked with, and nothing has shown for long whether that was read: only an end will.</summary>
     public bool StandsStill(long unreadBytesMax) =>
-        _lastAskBytes > 0 && !_awaitsAck && _unreadOfAskedBytes >= unreadBytesMax &&
-        time.GetElapsedTime(Math.Max(_askedAt, _edgeMovedAt)) >= (_lateAcks == 0 && _asksInAll >= AsksToBeSure ? StandsStillAfter : StandsStillUnsureAfter);
+        _lastAskBytes > 0 && _unreadOfAskedBytes >= unreadBytesMax &&
+        time.GetElapsedTime(Math.Max(_askedAt, _edgeMovedAt)) >= StandsStillAfter;
 
     private void BeginSeries() => (_asks, _askedBytes, _askAfter, _hasStood) = (0, 0, TimeSpan.Zero, false);
 
