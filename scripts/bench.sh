@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # scripts/bench.sh [--quick] [--only PART,…]: publishes the gateway and the load tools, runs the benchmark against the bare relay, prints
-# its table (progress goes to standard error) and what has moved since the last whole run, whose figures are in artifacts/bench/latest.json.
-# About a quarter of an hour; --quick: two minutes, and --only: nothing is kept for the next run.
+# its table (progress goes to standard error). The last whole run's figures, from artifacts/bench/latest.json, have a column in it.
+# About a quarter of an hour; --quick: two minutes. With --quick, with --only, or when a part failed, nothing is kept for the next run.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"

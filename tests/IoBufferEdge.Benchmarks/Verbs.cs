@@ -63,6 +63,12 @@ public static class Verbs
             return 64;
         }
 
+        if (!File.Exists(GatewayProcess.DefaultBinary))
+        {
+            Console.Error.WriteLine($"bench: {GatewayProcess.DefaultBinary} does not exist: run scripts/publish.sh, or set IOBUFFER_BINARY.");
+            return 69;
+        }
+
         var file = Path.Combine(GatewayProcess.RepositoryRoot, "artifacts", "bench", "latest.json");
         var lastRun = File.Exists(file) ? JsonNode.Parse(File.ReadAllText(file)) : null;
         var report = new Bench.Bench(options).Run(lastRun);
