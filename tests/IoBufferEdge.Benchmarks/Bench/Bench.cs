@@ -42,8 +42,10 @@ public sealed class Bench(BenchOptions options)
 {
     public const int Channels = 16;
 
+    public const int DatagramsPerSecond = 20_000;
+
     public static readonly IReadOnlyList<string> Parts =
-        ["throughput", "channels", "paced", "latency", "outage", "deletes", "idle", "backlog", "reopen"];
+        ["throughput", "channels", "paced", "latency", "udp", "outage", "deletes", "idle", "backlog", "reopen"];
 
     private static readonly (string Name, string Buffer)[] s_modes =
         [("cut_through", """{"delivery":"cut_through"}"""), ("durable_first", """{"delivery":"durable_first"}""")];
@@ -73,6 +75,7 @@ public sealed class Bench(BenchOptions options)
                     Paced(bytes);
             });
             Part("latency", () => InTurn(relayFirst, RelayLatency, GatewayLatency));
+            Part("udp", Datagrams);
             Part("outage", buffers.Outage);
             Part("deletes", buffers.Deletes);
         }
@@ -214,6 +217,21 @@ public sealed class Bench(BenchOptions options)
         _samples.Add($"{name}/p99_ms", sorted[sorted.Length * 99 / 100]);
         _samples.Add($"{name}/max_ms", sorted[^1]);
         _samples.Show(name + "/p");
+    }
+
+    /// <summary>1 KB datagrams at a rate that a device's network has: what comes out of the gateway again, and at which price.</summary>
+    private void Datagrams()
+    {
+        var (source, sink) = (FreePort.Udp(), FreePort.Udp());
+        using var load = new UdpLoad(sink, 1024);
+        using var gateway = new GatewayProcess(Config.Gateway(Config.Channel("c1", source, sink, type: "udp")));
+        gateway.Start();
+        load.Run(source, options.RoundSeconds / 4, DatagramsPerSecond);
+        var cpu = ProcessFigures.CpuSeconds(gateway.Id);
+        var (sent, arrived) = load.Run(source, options.RoundSeconds, DatagramsPerSecond);
+        _samples.Add("udp/arrived_percent", 100.0 * arrived / sent);
+        _samples.Add("udp/cpu_us", (ProcessFigures.CpuSeconds(gateway.Id) - cpu) / sent * 1e6);
+        _samples.Show("udp");
     }
 
     private static void OnRelay(int bytes, Action<FastLoad, RelayProcess> measure)

@@ -31,6 +31,8 @@ public sealed class BenchTable(Samples samples)
         Ratio("latency at 200 msg/s, p99 (ms)", "relay/p99_ms", "cut_through/p99_ms", 1.0, atLeast: false);
         Absolute("latency at 200 msg/s, max (ms)", "cut_through/max_ms", null, "relay/max_ms");
         Absolute("the same, durable_first, p50 (ms)", "durable_first/p50_ms", null, "relay/p50_ms");
+        Absolute($"UDP, {Figure(Bench.DatagramsPerSecond)} datagrams a second of 1 KB: come out (%)", "udp/arrived_percent", null);
+        Absolute("… CPU per datagram (µs)", "udp/cpu_us", null);
         Written("1 KB, cut_through", "cut_through/1024", 0.1, "relay/1024");
         foreach (var (bytes, size) in ((int, string)[])[(1024, "1 KB"), (8192, "8 KB")])
         {
