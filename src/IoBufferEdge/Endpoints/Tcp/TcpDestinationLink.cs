@@ -454,7 +454,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
 
         _connection.ShutdownSend();
         await LookUntilFinishedAsync(deadline);
-        var why = _standsStill ? "The peer's window stands still" : "Stopped";
+        var why = _standsStill ? $"{_connection.Remote} has shown for minutes no sign of reading: connecting anew" : "Stopped";
         if (HasPeerFinished) EndByFin($"{why}.");
         else End(orderly: false, $"{why}; {_connection.Remote} did not close within {FarewellLimit.TotalSeconds} s.");
     }

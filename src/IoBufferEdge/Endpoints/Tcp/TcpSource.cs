@@ -221,7 +221,6 @@ public sealed class TcpSource : ISource
             Interlocked.Decrement(ref _clients);
             if (endedInOrder) secured.ShutdownSend();
             secured.Dispose();
-            connection.Dispose();
         }
     }
 
