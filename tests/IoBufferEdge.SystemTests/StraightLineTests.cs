@@ -108,11 +108,30 @@ public class StraightLineTests(ITestOutputHelper output) : SystemTest(output)
         var sender = Sender(ledger, SenderKind.Plain, port, ratePerS: 0, bytes: 1024);
         Flow(ledger, gateway);
         receiver.Pause();
-        Wait.UntilQuiet(() => gateway.LedgerOf(Id).Delivered, 1, 20);
+        Thread.Sleep(TimeSpan.FromSeconds(3));
         receiver.Resume();
         Flow(ledger, gateway, 5_000);
         Settle(ledger, sender, gateway);
         Assert.Equal(0, ledger.Repeats);
         Assert.Equal(1, ledger.Connections);
+    }
+
+    /// <summary>After seconds without a sign of reading the gateway ends the connection: the reader must get to that end, however late.</summary>
+    [Fact]
+    public void A_destination_that_stops_reading_for_long_ends_in_order_and_repeats_nothing()
+    {
+        var ledger = new Ledger();
+        var receiver = UpReceiver(ledger);
+        var port = FreePort.Tcp();
+        var gateway = StartedGateway(Config.Channel(Id, port, receiver.Port));
+        var sender = Sender(ledger, SenderKind.Plain, port, ratePerS: 0, bytes: 1024);
+        Flow(ledger, gateway, 50_000);
+        receiver.Pause();
+        Thread.Sleep(TimeSpan.FromSeconds(12));
+        receiver.Resume();
+        Flow(ledger, gateway, 50_000);
+        Settle(ledger, sender, gateway);
+        Assert.Equal(0, ledger.Repeats);
+        Assert.InRange(ledger.Connections, 1, 2);
     }
 }

@@ -18,15 +18,15 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// reader that takes what each of six askings brought, and no more in the ever longer pauses between, has nothing else to read: then the
 /// present window is the largest. While the edge stands nothing tells that from a reader that has stopped, so askings grow to get past
 /// it.</para>
-/// <para>An edge that still stands when no more may be asked with is left to a new connection after minutes: an orderly end costs nothing,
-/// and a reader that has stopped for so long gets what it did not read once more. Prompt acknowledgements do not tell the two apart: a kernel
-/// may acknowledge at once what nobody reads. Not thread-safe.</para>
+/// <para>An edge that still stands seconds after all that may be asked with is left to a new connection: the orderly end costs nothing, and
+/// a reader that has only stopped reads everything before it sees that end. Prompt acknowledgements do not tell the two apart: a kernel may
+/// acknowledge at once what nobody reads. Not thread-safe.</para>
 /// </summary>
 internal sealed class PeerWindow(TimeProvider time)
 {
     private static readonly TimeSpan AskAfter = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan AskAfterAtMost = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan StandsStillAfter = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan StandsStillAfter = TimeSpan.FromSeconds(5);
     private const int AsksToBeSure = 6;
     private const int BytesToBeSure = 16 * 1024;
 

@@ -23,6 +23,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LookEveryAtMost = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan FarewellLimit = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan StandingFarewellLimit = TimeSpan.FromMinutes(2);
 
     private readonly IConnection _connection;
     private readonly TcpLinkOptions _options;
@@ -44,6 +45,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
     private bool _asleep;
     private bool _senderWaits;
     private bool _closing;
+    private bool _standsStill;
     private bool _abort;
     private readonly PeerWindow _window;
     private DeliveryRun? _unanswered;
@@ -54,7 +56,6 @@ internal sealed class TcpDestinationLink : IDestinationLink
     // The watching loop's own.
     private SendState _state;
     private long _lookedBytesSent;
-    private bool _standsStill;
     private readonly PeerSilence _silence;
 
     public TcpDestinationLink(IConnection connection, TcpLinkOptions options, TcpLinkCounters counters, TimeProvider time)
@@ -77,13 +78,13 @@ internal sealed class TcpDestinationLink : IDestinationLink
 
     private bool IsTransport => _options.Confirm.Type == ConfirmType.Transport;
 
-    /// <summary>The link has ended, or its peer has: a new client does not disturb it.</summary>
+    /// <summary>The link has ended, or its peer has, or soon will: a new client does not disturb it.</summary>
     public bool IsOver
     {
         get
         {
             lock (_lock)
-                if (_end is not null || _peerFinished || _closing) return true;
+                if (_end is not null || _peerFinished || (_closing && !_standsStill)) return true;
             var state = _connection.Inspect();
             return !state.Established || state.PeerFinished;
         }
@@ -290,7 +291,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
         _receiving = ReceiveAsync();
         await WatchUntilEndAsync(cancel);
         if (HasPeerFinished) await SeePeerOffAsync();
-        else if (!HasEnded) await LeaveAsync();
+        else if (!HasEnded) await LeaveAsync(cancel);
         lock (_lock)
         {
             if (_abort) _connection.AbortOnDispose();
@@ -345,7 +346,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
         var windowBytes = _sink!.WindowBytes(outstandingBytes, HiddenBytes);
         var hasRoom = outstandingBytes <= windowBytes;
         if (senderWaits && !hasRoom && state is { UnacknowledgedBytes: 0, Established: true })
-            lock (_lock) _standsStill = _window.StandsStill(windowBytes);
+            lock (_lock) _standsStill |= _window.StandsStill(windowBytes);
         if (senderWaits && (hasRoom || state.UnacknowledgedBytes == 0)) _room.Set();
     }
 
@@ -439,24 +440,28 @@ internal sealed class TcpDestinationLink : IDestinationLink
     private async ValueTask SeePeerOffAsync()
     {
         lock (_lock) _closing = true;
-        await LookUntilFinishedAsync(FarewellDeadline());
+        await LookUntilFinishedAsync(Deadline(FarewellLimit), CancellationToken.None);
         _connection.ShutdownSend();
         EndByFin($"{_connection.Remote} has closed the connection.");
     }
 
-    /// <summary>Rule 10: we end. The write under way and its answer are awaited, our sending side shut down, the peer's FIN awaited.</summary>
-    private async ValueTask LeaveAsync()
+    /// <summary>
+    /// Rule 10: we end. The write under way and its answer are awaited, our sending side shut down, the peer's FIN awaited: for minutes where
+    /// the window stands, as the peer may have stopped reading. It gets to our FIN when it has read everything.
+    /// </summary>
+    private async ValueTask LeaveAsync(CancellationToken cancel)
     {
         lock (_lock) _closing = true;
         _room.Set();
-        var deadline = FarewellDeadline();
+        var deadline = Deadline(FarewellLimit);
         while ((IsWriting || IsUnanswered) && await LookAgainAsync(LookEvery, deadline)) Look();
 
         _connection.ShutdownSend();
-        await LookUntilFinishedAsync(deadline);
-        var why = _standsStill ? $"{_connection.Remote} has shown for minutes no sign of reading: connecting anew" : "Stopped";
+        if (_standsStill) await LookUntilFinishedAsync(Deadline(StandingFarewellLimit), cancel);
+        await LookUntilFinishedAsync(Deadline(FarewellLimit), CancellationToken.None);
+        var why = _standsStill ? $"{_connection.Remote} showed no sign of reading: connecting anew" : "Stopped";
         if (HasPeerFinished) EndByFin($"{why}.");
-        else End(orderly: false, $"{why}; {_connection.Remote} did not close within {FarewellLimit.TotalSeconds} s.");
+        else End(orderly: false, $"{why}; {_connection.Remote} did not close in time.");
     }
 
     /// <summary>Orderly: the peer has closed, and acknowledged everything.</summary>
@@ -475,7 +480,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
     }
 
     /// <summary>Goes on confirming until the peer has finished and acknowledged what it ever will.</summary>
-    private async ValueTask LookUntilFinishedAsync(long deadline)
+    private async ValueTask LookUntilFinishedAsync(long deadline, CancellationToken cancel)
     {
         var lookEvery = LookEvery;
         while (true)
@@ -484,7 +489,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
             lookEvery = Look() ? LookEvery : Min(lookEvery * 2, LookEveryAtMost);
             var acknowledged = !IsWriting && _state.UnacknowledgedBytes == 0;
             if (finished && (acknowledged || !_state.Established)) return;
-            if (!await LookAgainAsync(lookEvery, deadline)) return;
+            if (cancel.IsCancellationRequested || !await LookAgainAsync(lookEvery, deadline)) return;
         }
     }
 
@@ -496,7 +501,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
         return true;
     }
 
-    private long FarewellDeadline() => _time.GetTimestamp() + Ticks(FarewellLimit);
+    private long Deadline(TimeSpan limit) => _time.GetTimestamp() + Ticks(limit);
 
     private long Ticks(TimeSpan time) => (long)(time.TotalSeconds * _time.TimestampFrequency);
 
