@@ -7,6 +7,7 @@ using IoBufferEdge.Control;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Serial;
 using IoBufferEdge.Gpio;
+using IoBufferEdge.Interop.Linux;
 using IoBufferEdge.Leds;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting.Systemd;
@@ -46,6 +47,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
     public async Task<int> RunAsync()
     {
         if (!TryLoad(Console.Error, out var config, out var hash, out var exitCode)) return exitCode;
+        LinuxMemory.KeepSmall();
         ThreadPool.SetMinThreads(MinThreads, MinThreads);
         _driverLines.SwitchOff(config);
         using var logs = NewLogs();

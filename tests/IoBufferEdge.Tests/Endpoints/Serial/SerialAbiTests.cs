@@ -63,6 +63,8 @@ public sealed class SerialAbiTests
         ("SER_RS485_RTS_AFTER_SEND", (long)Rs485Flags.RtsAfterSend), ("SER_RS485_RX_DURING_TX", (long)Rs485Flags.ReceiveDuringSend),
         ("SCHED_FIFO", LinuxThreads.RealTimePolicy), ("sizeof(struct sched_param)", sizeof(int)),
         ("sizeof(struct timespec)", Unsafe.SizeOf<LinuxThreads.TimeSpec>()),
+        ("M_TRIM_THRESHOLD", LinuxMemory.TrimThreshold), ("M_MMAP_THRESHOLD", LinuxMemory.MmapThreshold),
+        ("M_ARENA_MAX", LinuxMemory.ArenaMax),
         ("CLOCK_MONOTONIC", LinuxThreads.MonotonicClock), ("TIMER_ABSTIME", LinuxThreads.AbsoluteTime),
         ("GPIO_GET_CHIPINFO_IOCTL", GpioCalls.ChipInfoRequest), ("GPIO_V2_GET_LINEINFO_IOCTL", GpioCalls.LineInfoRequest),
         ("GPIO_V2_GET_LINE_IOCTL", GpioCalls.LineRequest), ("GPIO_V2_LINE_SET_CONFIG_IOCTL", GpioCalls.SetConfigRequest),
@@ -127,6 +129,7 @@ public sealed class SerialAbiTests
         #define _GNU_SOURCE
         #include <errno.h>
         #include <fcntl.h>
+        #include <malloc.h>
         #include <poll.h>
         #include <sched.h>
         #include <stddef.h>
