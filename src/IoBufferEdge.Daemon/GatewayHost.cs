@@ -89,7 +89,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             _time, random, log, Version)) { ConfigHash = hash };
         using var ending = new CancellationTokenSource();
         var leds = config.Device.Board is { } board ? BoardFiles.Find(board)!.Leds : [];
-        var showing = new LedIndicator(LedClass, leds, () => gateway.Status, _time, log).RunAsync(ending.Token);
+        var showing = new LedIndicator(LedClass, LinuxGpioChip.Open, leds, () => gateway.Status, _time, log).RunAsync(ending.Token);
         await gateway.StartAsync();
 
         var watch = new StatusWatch(gateway, new HealthWatch(_time, Patience), _systemd, _time);

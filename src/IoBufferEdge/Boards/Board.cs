@@ -66,8 +66,15 @@ public enum LedRole
     Err,
 }
 
-/// <param name="Kernel">Its name in the kernel's LED class.</param>
-public sealed record BoardLed(LedRole Role, string Kernel, string Color, string Source, Verified Verified, string? Note = null);
+/// <summary>An LED of the kernel's, or on a GPIO line that nobody else serves: one of the two is named.</summary>
+/// <param name="Kernel">Its name in the kernel's LED class; null: it has none.</param>
+/// <param name="Gpio">The line that lights it; null: the kernel does.</param>
+public sealed record BoardLed(
+    LedRole Role, string Color, string Source, Verified Verified, string? Kernel = null, GpioLineConfig? Gpio = null, string? Note = null)
+{
+    /// <summary>What it is reached by, for people.</summary>
+    public string Address => Kernel ?? Gpio!.ToString();
+}
 
 /// <summary>Something else on the board: clock, watchdog, button, expander, and what serves it.</summary>
 public sealed record BoardPart(string Part, string Driver, string Source, Verified Verified, string? Note = null);
@@ -101,7 +108,7 @@ public static class BoardFiles
         var lines = new List<string> { $"{board.Id}: {board.Name}" };
         lines.AddRange(board.Ports.Select(p =>
             $"  port {p.Name}: {p.Device}{(p.Rs485 is { } rs485 ? $", RS485 {Describe(rs485)}" : "")}{Trust(p.Verified, p.Source, p.Note)}"));
-        lines.AddRange(board.Leds.Select(l => $"  LED {EndpointValidator.Word(l.Role)} ({l.Color}): {l.Kernel}{Trust(l.Verified, l.Source, l.Note)}"));
+        lines.AddRange(board.Leds.Select(l => $"  LED {EndpointValidator.Word(l.Role)} ({l.Color}): {l.Address}{Trust(l.Verified, l.Source, l.Note)}"));
         lines.AddRange(board.Parts.Select(p => $"  {p.Part}: {p.Driver}{Trust(p.Verified, p.Source, p.Note)}"));
         lines.AddRange(board.Sources.Select(s => $"  [{s.Key}] {s.Value}"));
         return string.Join('\n', lines);
@@ -109,7 +116,7 @@ public static class BoardFiles
 
     private static string Describe(Rs485Config rs485) => $"{EndpointValidator.Word(rs485.Mode)}{Line("DE", rs485.De)}{Line("/RE", rs485.Re)}";
 
-    private static string Line(string name, GpioLineConfig? line) => line is null ? "" : $", {name} {line.Chip}:{line.Line}";
+    private static string Line(string name, GpioLineConfig? line) => line is null ? "" : $", {name} {line}";
 
     private static string Trust(Verified verified, string source, string? note) =>
         $" ({JsonNamingPolicy.KebabCaseLower.ConvertName(verified.ToString())}, [{source}]){(note is null ? "" : $": {note}")}";

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace IoBufferEdge.Configuration;
 
 /// <summary>The five endpoint types, each usable on either side.</summary>
@@ -273,13 +275,18 @@ public sealed record Rs485Config
     public double GuardBits { get; init; }
 }
 
+/// <summary>A GPIO line of this machine.</summary>
 public sealed record GpioLineConfig
 {
+    /// <summary>The chip's label.</summary>
     public required string Chip { get; init; }
 
     public required int Line { get; init; }
 
     public bool ActiveLow { get; init; }
+
+    /// <summary>As the command line takes it.</summary>
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Chip}:{Line}{(ActiveLow ? ":low" : "")}");
 }
 
 public enum PollCrc

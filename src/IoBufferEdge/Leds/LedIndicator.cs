@@ -1,25 +1,31 @@
 using IoBufferEdge.Boards;
+using IoBufferEdge.Gpio;
 using Microsoft.Extensions.Logging;
 
 namespace IoBufferEdge.Leds;
 
 /// <summary>
 /// Keeps the board's LEDs at what the status asks for: looks once a second, writes only on change. Where the kernel has no pattern
-/// trigger, the blink is stepped from here, with a wake-up per step. An LED that is missing or refuses is one event and nothing more.
+/// trigger, and on GPIO lines, the blink is stepped from here, with a wake-up per step. An LED that is missing, in use or refuses is one
+/// event and nothing more.
 /// </summary>
 /// <param name="root">The kernel's LED class, <c>/sys/class/leds</c>.</param>
-public sealed class LedIndicator(string root, IReadOnlyList<BoardLed> leds, Func<GatewayStatus> status, TimeProvider time, ILogger log)
+/// <param name="openChip">Opens a GPIO chip by its label.</param>
+public sealed class LedIndicator(
+    string root, Func<string, IGpioChip> openChip, IReadOnlyList<BoardLed> leds, Func<GatewayStatus> status, TimeProvider time, ILogger log)
 {
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(1);
 
-    private readonly List<Lamp> _lamps = [.. leds.Select(led => new Lamp(led, new SysfsLed(Path.Combine(root, led.Kernel))))];
+    private readonly List<Lamp> _lamps = [.. leds.Select(led => new Lamp(led, led.Gpio is { } line
+        ? new LineLed(openChip, line, led.Role)
+        : new SysfsLed(Path.Combine(root, led.Kernel!))))];
 
     /// <summary>An LED, what it shows, and, where it is stepped from here, since when.</summary>
-    private sealed class Lamp(BoardLed led, SysfsLed driver)
+    private sealed class Lamp(BoardLed led, Led driver)
     {
         public BoardLed Led => led;
 
-        public SysfsLed Driver => driver;
+        public Led Driver => driver;
 
         public LedBlink? Shown { get; set; }
 
@@ -30,7 +36,7 @@ public sealed class LedIndicator(string root, IReadOnlyList<BoardLed> leds, Func
         public bool IsBroken { get; set; }
     }
 
-    /// <summary>Until the token; then the LEDs say that the gateway has stopped.</summary>
+    /// <summary>Until the token; then the LEDs say that the gateway has stopped, and are let go.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
         if (_lamps.Count == 0) return;
@@ -47,6 +53,7 @@ public sealed class LedIndicator(string root, IReadOnlyList<BoardLed> leds, Func
         }
 
         Show(LedPattern.Stopped);
+        foreach (var lamp in _lamps) lamp.Driver.Dispose();
     }
 
     private void Show(LedPattern pattern)
@@ -105,7 +112,7 @@ public sealed class LedIndicator(string root, IReadOnlyList<BoardLed> leds, Func
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             lamp.IsBroken = true;
-            Log.LedFailed(log, lamp.Led.Kernel, e.Message);
+            Log.LedFailed(log, lamp.Led.Address, e.Message);
         }
     }
 }

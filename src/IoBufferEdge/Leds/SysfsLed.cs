@@ -6,14 +6,12 @@ namespace IoBufferEdge.Leds;
 /// One LED of the kernel's LED class. Blinking is the kernel's: its <c>pattern</c> trigger goes on by itself and costs no wake-up here.
 /// </summary>
 /// <param name="folder"><c>/sys/class/leds/NAME</c>.</param>
-internal sealed class SysfsLed(string folder)
+internal sealed class SysfsLed(string folder) : Led
 {
     private bool? _offersPattern;
 
-    /// <summary>False: this kernel offers no <c>pattern</c> trigger for a blink that is not steady; nothing was changed.</summary>
-    /// <exception cref="IOException">The LED is not there, or refuses.</exception>
-    /// <exception cref="UnauthorizedAccessException">This user may not switch it.</exception>
-    public bool TryPlay(LedBlink blink)
+    /// <summary>False: this kernel offers no <c>pattern</c> trigger.</summary>
+    public override bool TryPlay(LedBlink blink)
     {
         var offersPattern = OffersPattern;
         if (blink.IsSteady)
@@ -30,10 +28,15 @@ internal sealed class SysfsLed(string folder)
     }
 
     /// <summary>Takes the LED from whatever blinks it.</summary>
-    public void Set(bool on)
+    public override void Set(bool on)
     {
         Write("trigger", "none");
         Write("brightness", (on ? Brightness : 0).ToString(CultureInfo.InvariantCulture));
+    }
+
+    /// <summary>The kernel's LED belongs to nobody: there is nothing to let go.</summary>
+    public override void Dispose()
+    {
     }
 
     /// <summary>Asked before the first change: <c>trigger</c> lists what there is.</summary>

@@ -43,9 +43,9 @@ public class BoardFilesTests
         var board = BoardFiles.Find(id)!;
         Once(board.Ports.Select(p => p.Name));
         Once(board.Ports.Select(p => p.Device));
-        Once(board.Leds.Select(l => l.Kernel));
+        Once(board.Leds.Select(l => l.Address));
         Once(board.Leds.Select(l => l.Role.ToString()));
-        Once(board.Ports.SelectMany(p => new[] { p.Rs485?.De, p.Rs485?.Re }).Where(l => l is not null).Select(l => $"{l!.Chip}:{l.Line}"));
+        Once(Lines(board).Select(l => $"{l.Chip}:{l.Line}"));
         Assert.All(board.Ports.Where(p => p.Rs485?.Mode == Rs485Mode.Gpio), p => Assert.NotNull(p.Rs485!.De));
     }
 
@@ -55,6 +55,25 @@ public class BoardFilesTests
         var board = BoardFiles.Find(id)!;
         var text = BoardFiles.Describe(board);
         Assert.All(board.Ports, p => Assert.Contains($"  port {p.Name}: {p.Device}", text, StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("\"kernel\":\"a1_green\"", true)]
+    [InlineData("\"gpio\":{\"chip\":\"panel\",\"line\":3,\"active_low\":true}", true)]
+    [InlineData("\"kernel\":\"a1_green\",\"gpio\":{\"chip\":\"panel\",\"line\":3}", false)]
+    [InlineData("\"note\":\"somewhere\"", false)]
+    public void An_led_is_the_kernels_or_on_a_line(string address, bool isValid)
+    {
+        var json = $$"""
+            {"id":"b","name":"B","sources":{"s":"S"},"ports":[],"parts":[],
+             "leds":[{"role":"stat",{{address}},"color":"green","source":"s","verified":"bench"}]}
+            """;
+        using var schema = JsonDocument.Parse(File.ReadAllText(Path.Combine(RepositoryRoot.Path, "hardware", "schema", "board.schema.json")));
+        Assert.Equal(isValid, new SchemaEvaluator(schema.RootElement).IsValid(JsonDocument.Parse(json).RootElement));
+        if (!isValid) return;
+        var board = JsonSerializer.Deserialize(json, BoardJson.Default.Board)!;
+        Assert.Contains($"  LED stat (green): {(board.Leds[0].Gpio is null ? "a1_green" : "panel:3:low")} (bench, [s])\n", BoardFiles.Describe(board),
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -74,6 +93,9 @@ public class BoardFilesTests
             Assert.True(dtc.ExitCode == 0 && said.Length == 0, $"{overlay}: {said}");
         }
     }
+
+    private static IEnumerable<GpioLineConfig> Lines(Board board) =>
+        board.Ports.SelectMany(p => new[] { p.Rs485?.De, p.Rs485?.Re }).Concat(board.Leds.Select(l => l.Gpio)).OfType<GpioLineConfig>();
 
     private static void Once(IEnumerable<string> names) =>
         Assert.Empty(names.GroupBy(n => n, StringComparer.Ordinal).Where(g => g.Count() > 1).Select(g => g.Key));

@@ -39,6 +39,7 @@ internal sealed class SchemaEvaluator(JsonElement root)
         "additionalProperties" when value.ValueKind == JsonValueKind.False => json.ValueKind != JsonValueKind.Object
             || json.EnumerateObject().All(p => schema.GetProperty("properties").TryGetProperty(p.Name, out _)),
         "allOf" => value.EnumerateArray().All(part => IsValid(part, json)),
+        "oneOf" => value.EnumerateArray().Count(part => IsValid(part, json)) == 1,
         "if" => !IsValid(value, json) || IsValid(schema.GetProperty("then"), json),
         _ => throw new NotSupportedException($"The schema uses the keyword {keyword}, which this evaluator does not know."),
     };

@@ -1,5 +1,7 @@
 using IoBufferEdge.Boards;
+using IoBufferEdge.Interop.Linux;
 using IoBufferEdge.Leds;
+using IoBufferEdge.Simulation;
 using IoBufferEdge.Tests.Control;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
@@ -11,13 +13,21 @@ public sealed class LedIndicatorTests : IDisposable
 {
     private static readonly BoardLed[] Both =
     [
-        new(LedRole.Stat, "a1_green", "green", "test", Verified.Bench), new(LedRole.Err, "a1_red", "red", "test", Verified.Bench),
+        new(LedRole.Stat, "green", "test", Verified.Bench, "a1_green"), new(LedRole.Err, "red", "test", Verified.Bench, "a1_red"),
+    ];
+
+    /// <summary>STAT on a line that is active at low level, ERR on one that is active at high level.</summary>
+    private static readonly BoardLed[] OnLines =
+    [
+        new(LedRole.Stat, "green", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = 0, ActiveLow = true }),
+        new(LedRole.Err, "red", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = 1 }),
     ];
 
     private readonly string _root = Directory.CreateTempSubdirectory("leds").FullName;
     private readonly FakeTimeProvider _time = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly LogLines _log = new();
+    private readonly SimulatedGpio _gpio = new("panel", ["", ""], () => 0);
     private GatewayStatus _status = Snapshots.Gateway(Snapshots.Channel() with { Ledger = new LedgerStatus() });
 
     public void Dispose()
@@ -87,10 +97,64 @@ public sealed class LedIndicatorTests : IDisposable
     }
 
     [Fact]
-    public void Without_leds_nothing_runs() =>
-        Assert.True(new LedIndicator(_root, [], () => throw new InvalidOperationException(), _time, _log).RunAsync(default).IsCompletedSuccessfully);
+    public async Task On_gpio_lines_the_blink_is_stepped_and_the_lines_are_let_go_dark()
+    {
+        using var chip = _gpio.Open();
+        var running = Start(OnLines);
+        Assert.Equal(("iobufferedge:led:stat", "iobufferedge:led:err"), (chip.Look(0).Consumer, chip.Look(1).Consumer));
+        var seen = new List<(bool Stat, bool Err)>();
+        for (var ms = 0; ms < 2000; ms += 50)
+        {
+            seen.Add((!_gpio.IsHigh(0), _gpio.IsHigh(1)));
+            _time.Advance(TimeSpan.FromMilliseconds(50));
+        }
 
-    private Task Start() => new LedIndicator(_root, Both, () => _status, _time, _log).RunAsync(_stop.Token);
+        Assert.Equal(Enumerable.Range(0, 40).Select(i => (i % 20 < 2, false)), seen);
+        _status = _status with { Identifying = true };
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal((true, false), (!_gpio.IsHigh(0), _gpio.IsHigh(1)));
+        _time.Advance(TimeSpan.FromMilliseconds(250));
+        Assert.Equal((false, true), (!_gpio.IsHigh(0), _gpio.IsHigh(1)));
+
+        await _stop.CancelAsync();
+        await running;
+        Assert.Equal((false, false), (!_gpio.IsHigh(0), _gpio.IsHigh(1)));
+        Assert.False(chip.Look(0).IsUsed || chip.Look(1).IsUsed);
+        Assert.Empty(_log.Lines);
+    }
+
+    [Fact]
+    public async Task A_line_in_use_or_missing_is_one_event_and_the_other_works()
+    {
+        using var chip = _gpio.Open();
+        using var held = chip.Request(0, LineFlags.Output, active: true, "thermostat");
+        var running = Start([.. OnLines, new(LedRole.Err, "red", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = 7 })]);
+        for (var i = 0; i < 5; i++)
+        {
+            _status = _status with { Identifying = !_status.Identifying };
+            _time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        _time.Advance(TimeSpan.FromMilliseconds(250));
+        Assert.Equal(
+            [
+                "The LED panel:0:low can't be switched and stays as it is: Line 0 of panel is in use by thermostat.",
+                "The LED panel:7 can't be switched and stays as it is: panel has no line 7: its lines are 0 to 1.",
+            ],
+            _log.Lines);
+        Assert.Equal((true, true), (_gpio.IsHigh(0), _gpio.IsHigh(1)));
+        await _stop.CancelAsync();
+        await running;
+        Assert.Equal((true, false), (_gpio.IsHigh(0), _gpio.IsHigh(1)));
+    }
+
+    [Fact]
+    public void Without_leds_nothing_runs() =>
+        Assert.True(Indicator([], () => throw new InvalidOperationException()).RunAsync(default).IsCompletedSuccessfully);
+
+    private Task Start(BoardLed[]? leds = null) => Indicator(leds ?? Both, () => _status).RunAsync(_stop.Token);
+
+    private LedIndicator Indicator(BoardLed[] leds, Func<GatewayStatus> status) => new(_root, _ => _gpio.Open(), leds, status, _time, _log);
 
     private void AddLed(string name, string triggers)
     {

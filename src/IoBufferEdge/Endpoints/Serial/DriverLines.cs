@@ -110,10 +110,6 @@ internal sealed class DriverSwitch : IDisposable
         _receiver?.Dispose();
     }
 
-    private static IGpioLine Request(Func<string, IGpioChip> openChip, GpioLineConfig line, bool active, string port, string purpose)
-    {
-        using var chip = openChip(line.Chip);
-        var flags = LineFlags.Output | (line.ActiveLow ? LineFlags.ActiveLow : LineFlags.None);
-        return chip.Request(line.Line, flags, active, $"iobufferedge:{Path.GetFileName(port)}:{purpose}");
-    }
+    private static IGpioLine Request(Func<string, IGpioChip> openChip, GpioLineConfig line, bool active, string port, string purpose) =>
+        ConfiguredLine.Request(openChip, line, LineFlags.Output, active, $"iobufferedge:{Path.GetFileName(port)}:{purpose}");
 }
