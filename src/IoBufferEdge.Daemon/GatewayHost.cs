@@ -8,7 +8,6 @@ using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Serial;
 using IoBufferEdge.Gpio;
 using IoBufferEdge.Interop.Linux;
-using IoBufferEdge.Leds;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting.Systemd;
 using Microsoft.Extensions.Logging;
@@ -88,15 +87,15 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             (channel, memory) => EndpointFactory.CreateDestination(channel, Endpoints(memory)),
             _time, random, log, Version)) { ConfigHash = hash };
         using var ending = new CancellationTokenSource();
-        var leds = config.Device.Board is { } board ? BoardFiles.Find(board)!.Leds : [];
-        var showing = new LedIndicator(LedClass, LinuxGpioChip.Open, leds, () => gateway.Status, _time, log).RunAsync(ending.Token);
+        await using var panel = new FrontPanel(LedClass, LinuxGpioChip.Open, gateway, _time, log);
+        panel.Start(BoardOf(config));
         await gateway.StartAsync();
 
         var watch = new StatusWatch(gateway, new HealthWatch(_time, Patience), _systemd, _time);
         await using var metrics = new MetricsServer(() => gateway.Status, () => watch.Report, log);
         await metrics.ListenAsync(config.Http?.MetricsListen);
         using var meter = StatusMetrics.Publish(() => gateway.Status);
-        _reloadAsync = () => ReloadAsync(gateway, metrics, log);
+        _reloadAsync = () => ReloadAsync(gateway, panel, metrics, log);
         using var control = new ControlServer(folder.ControlSocket, new ControlCommands(gateway, _reloadAsync).HandleAsync, _time, log);
         control.Open();
         var serving = control.RunAsync(ending.Token);
@@ -109,7 +108,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         Log.Stopping(log);
         var unsecured = await gateway.StopAsync();
         await ending.CancelAsync();
-        await Task.WhenAll(serving, watching, showing, gateway.Completion);
+        await Task.WhenAll(serving, watching, gateway.Completion);
         return unsecured == 0 ? ExitCode.Ok : ExitCode.TemporaryFailure;
     }
 
@@ -128,7 +127,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
     }
 
     /// <summary>Reads the file again and goes over to it; when it is wrong or cannot be applied, the former one goes on.</summary>
-    private async ValueTask<string> ReloadAsync(Gateway gateway, MetricsServer metrics, ILogger log)
+    private async ValueTask<string> ReloadAsync(Gateway gateway, FrontPanel panel, MetricsServer metrics, ILogger log)
     {
         if (configPath is null) return "The built-in configuration runs: there is no file to read again.";
         await _oneReload.WaitAsync();
@@ -144,7 +143,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             }
 
             if (text.Length > 0) Log.ConfigurationWarnings(log, text);
-            await gateway.ApplyAsync(config);
+            await ApplyAsync(gateway, panel, config);
             gateway.ConfigHash = hash;
             await metrics.ListenAsync(config.Http?.MetricsListen);
             return $"{configPath} is applied: {config.Channels.Count} channels.";
@@ -154,6 +153,24 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             _oneReload.Release();
         }
     }
+
+    /// <summary>A line may be an LED's on the one board and a transmitter's on the other: the panel lets go before, and takes up behind.</summary>
+    private static async Task ApplyAsync(Gateway gateway, FrontPanel panel, GatewayConfig config)
+    {
+        var otherBoard = config.Device.Board != gateway.Config.Device.Board;
+        if (otherBoard) await panel.StopAsync();
+        try
+        {
+            await gateway.ApplyAsync(config);
+        }
+        finally
+        {
+            // The former board's where the configuration was refused.
+            if (otherBoard) panel.Start(BoardOf(gateway.Config));
+        }
+    }
+
+    private static Board? BoardOf(GatewayConfig config) => config.Device.Board is { } id ? BoardFiles.Find(id) : null;
 
     /// <summary>Reads the configuration; writes every problem, warnings too.</summary>
     private bool TryLoad(TextWriter problems, out GatewayConfig config, out string? hash, out int exitCode)

@@ -133,6 +133,24 @@ public sealed class DaemonTests : IDisposable
         Assert.Equal(2, await LedgerAsync("buffered"));
     }
 
+    /// <summary>This machine has no such LEDs: an LED that is missing says whose it is.</summary>
+    [Fact]
+    public async Task A_reload_changes_the_boards_leds_and_one_that_is_refused_takes_the_formers_up_again()
+    {
+        using var taken = new TcpListener(IPAddress.Loopback, 0);
+        taken.Start();
+        var (sourcePort, metricsPort) = (FreePort(), FreePort());
+        var gateway = await StartAsync(WriteConfig(sourcePort, metricsPort, "first", "revpi-connect"));
+
+        WriteConfig(sourcePort, metricsPort, "second", "lab-uml");
+        Signal(gateway, "HUP");
+        await UntilSaidAsync(gateway, "The LED iobuf:green:stat can't be switched");
+
+        WriteConfig(((IPEndPoint)taken.LocalEndpoint).Port, metricsPort, "third", "recomputer-r1000");
+        Assert.Equal(1, (await RunAsync("reload", "--data", Data)).Code);
+        await UntilSaidAsync(gateway, "The LED iobuf:green:stat can't be switched");
+    }
+
     private string Write(string name, string text)
     {
         var file = Path.Combine(_folder, name);
@@ -141,9 +159,10 @@ public sealed class DaemonTests : IDisposable
     }
 
     /// <summary>One channel of lines whose destination is away.</summary>
-    private string WriteConfig(int sourcePort, int metricsPort, string name) => Write("gateway.json", $$"""
+    private string WriteConfig(int sourcePort, int metricsPort, string name, string board = "x86-generic") => Write("gateway.json", $$"""
         {
           "schema_version": 1,
+          "device": { "board": "{{board}}" },
           "http": { "metrics_listen": "127.0.0.1:{{metricsPort}}" },
           "channels": [
             {
@@ -159,14 +178,20 @@ public sealed class DaemonTests : IDisposable
     private async Task<Process> StartAsync(string config)
     {
         var process = Start("run", "--config", config, "--data", Data);
+        await UntilSaidAsync(process, " info Ready: ");
+        return process;
+    }
+
+    private static async Task UntilSaidAsync(Process process, string text)
+    {
         var said = new StringBuilder();
         while (await process.StandardOutput.ReadLineAsync().WaitAsync(Patience) is { } line)
         {
             said.AppendLine(line);
-            if (line.Contains(" info Ready: ", StringComparison.Ordinal)) return process;
+            if (line.Contains(text, StringComparison.Ordinal)) return;
         }
 
-        throw new InvalidOperationException($"The gateway ended before it was ready:\n{said}");
+        throw new InvalidOperationException($"The gateway ended before it said {text}:\n{said}");
     }
 
     private async Task<(int Code, string Output, string Errors)> RunAsync(params string[] arguments)

@@ -3,7 +3,7 @@ using IoBufferEdge.Interop.Linux;
 using IoBufferEdge.Leds;
 using IoBufferEdge.Simulation;
 using IoBufferEdge.Tests.Control;
-using Microsoft.Extensions.Logging;
+using IoBufferEdge.Tests.Support;
 using Microsoft.Extensions.Time.Testing;
 
 namespace IoBufferEdge.Tests.Leds;
@@ -164,17 +164,4 @@ public sealed class LedIndicatorTests : IDisposable
     }
 
     private string Read(string led, string file) => File.ReadAllText(Path.Combine(_root, led, file));
-
-    private sealed class LogLines : ILogger
-    {
-        public List<string> Lines { get; } = [];
-
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            Lines.Add(formatter(state, exception));
-    }
 }
