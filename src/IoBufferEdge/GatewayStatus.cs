@@ -131,6 +131,21 @@ public sealed record ChannelStatus
     [JsonPropertyName("standing_still_s")]
     public TimeSpan StandingStill { get; init; }
 
+    /// <summary>The serial ports that are missing or can't be opened, and why.</summary>
+    internal IEnumerable<string> PortFaults
+    {
+        get
+        {
+            if (State == ChannelState.Disabled) yield break;
+            if (HasPortFault(Source, SourceStatus)) yield return $"source: {SourceStatus.Detail ?? Source}";
+            if (HasPortFault(Destination, DestinationStatus)) yield return $"destination: {DestinationStatus.Detail ?? Destination}";
+        }
+    }
+
+    private bool HasPortFault(string endpoint, EndpointStatus status) =>
+        endpoint.StartsWith("serial ", StringComparison.Ordinal)
+        && (status.State == EndpointState.Waiting || (State == ChannelState.Failed && status.State != EndpointState.Connected));
+
     public string? LastError { get; init; }
 
     public DateTimeOffset? LastErrorAt { get; init; }

@@ -89,6 +89,9 @@ public static partial class Log
     [LoggerMessage(431, LogLevel.Warning, "{Reason} It is opened again when it comes back.")]
     public static partial void SerialPortGone(ILogger logger, string reason);
 
+    [LoggerMessage(435, LogLevel.Warning, "{Port} is not there. It is opened when it comes.")]
+    public static partial void SerialPortMissing(ILogger logger, string port);
+
     [LoggerMessage(432, LogLevel.Warning, "{Reason}")]
     public static partial void SerialPortFailed(ILogger logger, string reason);
 

@@ -94,8 +94,9 @@ public static class StatusText
         {
             if (channel.LostRanges.Count > 0)
                 yield return $"{channel.Id}: lost or already delivered: {string.Join(", ", channel.LostRanges)}";
+            foreach (var fault in channel.PortFaults) yield return $"{channel.Id}: {fault}";
             foreach (var (alert, sentence) in channel.Alerts) yield return $"{channel.Id}: {alert}: {sentence}";
-            if (channel.LastError is { } last)
+            if (channel.LastError is { } last && !channel.PortFaults.Any(fault => fault.EndsWith(last, StringComparison.Ordinal)))
                 yield return $"{channel.Id}: {last}" + (channel.LastErrorAt is { } at ? $" ({Span(status.TakenAt - at)} ago)" : "");
         }
 

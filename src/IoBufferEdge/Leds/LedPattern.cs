@@ -1,5 +1,3 @@
-using IoBufferEdge.Endpoints;
-
 namespace IoBufferEdge.Leds;
 
 /// <summary>
@@ -38,7 +36,7 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
             s => s.Channels.Sum(c => (double)c.BufferedBytes) >= NearlyFull * s.Store.DeviceMaxBytes
                 || s.Channels.Any(c => c.MaxBytes > 0 && c.BufferedBytes >= NearlyFull * c.MaxBytes)),
         Fault("port_fault", LedBlink.TwoFlashes, "A serial port is missing or can't be opened.",
-            "look at the cable or adapter", s => s.Channels.Any(HasPortFault)),
+            "look at the cable or adapter", s => s.Channels.Any(c => c.PortFaults.Any())),
         Fault("channel_failed", LedBlink.OneFlash, "An endpoint can't be opened: an address in use, a file that is missing.",
             "`iobuffer status` says which", s => s.Channels.Any(c => c.State == ChannelState.Failed)),
         Fault("config_refused", LedBlink.OneFlash, "The last configuration was refused; the former one goes on.",
@@ -75,14 +73,6 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
 
     private static bool IsNotDelivering(ChannelStatus channel) =>
         channel.State == ChannelState.Running && channel.MessagesWait && channel.StandingStill >= Patience;
-
-    private static bool HasPortFault(ChannelStatus channel) =>
-        channel.State != ChannelState.Disabled
-        && (HasPortFault(channel, channel.Source, channel.SourceStatus) || HasPortFault(channel, channel.Destination, channel.DestinationStatus));
-
-    private static bool HasPortFault(ChannelStatus channel, string endpoint, EndpointStatus status) =>
-        endpoint.StartsWith("serial ", StringComparison.Ordinal)
-        && (status.State == EndpointState.Waiting || (channel.State == ChannelState.Failed && status.State != EndpointState.Connected));
 
     private static bool HasAlert(GatewayStatus status, string name) => status.Channels.Any(c => c.Alerts.Any(a => a.Key == name));
 }

@@ -1,4 +1,5 @@
 using IoBufferEdge.Control;
+using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge.Tests.Control;
 
@@ -10,7 +11,7 @@ public class StatusTextTests
         var idle = Snapshots.Channel("udp-in") with
         {
             State = ChannelState.Waiting, Source = "udp *:514", Destination = "udp h:514", Ledger = new LedgerStatus(),
-            OldestAge = null, NextRetryIn = null, SourceStatus = IoBufferEdge.Endpoints.EndpointStatus.Closed,
+            OldestAge = null, NextRetryIn = null, SourceStatus = EndpointStatus.Closed,
         };
 
         Assert.Equal("""
@@ -53,6 +54,20 @@ public class StatusTextTests
                 "!! scale: h:8000 refused the connection. (3.0 s ago)",
                 "!! queue old belongs to no channel: 5 buffered, 1 parked",
             ], notes);
+    }
+
+    [Fact]
+    public void A_serial_port_that_is_not_there_is_named_once()
+    {
+        var missing = new EndpointStatus(EndpointState.Waiting, "/dev/ttyUSB0 is not there: waiting for it.", 0, []);
+        var channel = Snapshots.Channel() with
+        {
+            Source = "serial /dev/ttyUSB0", SourceStatus = missing, LastError = missing.Detail, LastErrorAt = Snapshots.Noon,
+        };
+
+        var notes = StatusText.Render(Snapshots.Gateway(channel)).Split('\n').Where(line => line.StartsWith("!! ", StringComparison.Ordinal));
+
+        Assert.Equal(["!! scale: source: /dev/ttyUSB0 is not there: waiting for it."], notes);
     }
 
     [Theory]

@@ -153,7 +153,12 @@ public sealed class SerialLine
                 lock (_lock)
                 {
                     _failure = null;
-                    if (port is null) return;
+                    if (port is null)
+                    {
+                        if (_openings == 0 && !_isKept) Log.SerialPortMissing(_log, Settings.Port);
+                        return;
+                    }
+
                     (_port, _openings, _activeAt) = (port, _openings + 1, _time.GetTimestamp());
                 }
 
