@@ -68,10 +68,9 @@ internal sealed partial class Pty : IDisposable
     private static void MakeRaw(string path)
     {
         using var slave = SerialCalls.Open(path, out var error);
-        Assert.Equal(0, error);
-        Assert.Equal(0, SerialCalls.GetTermios(slave, out var termios));
+        if (error != 0 || SerialCalls.GetTermios(slave, out var termios) != 0) throw new IOException($"{path} can't be opened.");
         (termios.Input, termios.Output, termios.Local) = (InputModes.None, 0, 0);
-        Assert.Equal(0, SerialCalls.SetTermios(slave, termios));
+        if (SerialCalls.SetTermios(slave, termios) != 0) throw new IOException($"{path} can't be made raw.");
     }
 
     [LibraryImport("libc", SetLastError = true)]
