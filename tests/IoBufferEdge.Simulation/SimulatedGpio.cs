@@ -14,6 +14,7 @@ public sealed class SimulatedGpio(string label, IReadOnlyList<string> names, Fun
 {
     private readonly Lock _lock = new();
     private readonly Wire[] _wires = [.. names.Select(_ => new Wire())];
+    private bool _isGone;
 
     public IGpioChip Open() => new Chip(this);
 
@@ -43,6 +44,21 @@ public sealed class SimulatedGpio(string label, IReadOnlyList<string> names, Fun
     public void LetGo(int line)
     {
         lock (_lock) _wires[line].Holder = null;
+    }
+
+    /// <summary>The chip goes away, as an expander or a USB device does: whoever waits for an edge or uses a line is told.</summary>
+    public void Unplug()
+    {
+        lock (_lock)
+        {
+            _isGone = true;
+            foreach (var wire in _wires) wire.Holder?.Unplugged();
+        }
+    }
+
+    private void CheckPresent()
+    {
+        if (_isGone) throw new IOException($"{label} has gone.");
     }
 
     private void Update(Wire wire)
@@ -126,7 +142,11 @@ public sealed class SimulatedGpio(string label, IReadOnlyList<string> names, Fun
         {
             get
             {
-                lock (gpio._lock) return wire.IsHigh != ActiveLow;
+                lock (gpio._lock)
+                {
+                    gpio.CheckPresent();
+                    return wire.IsHigh != ActiveLow;
+                }
             }
         }
 
@@ -136,6 +156,7 @@ public sealed class SimulatedGpio(string label, IReadOnlyList<string> names, Fun
         {
             lock (gpio._lock)
             {
+                gpio.CheckPresent();
                 if (!wire.Flags.HasFlag(LineFlags.Output)) throw new IOException("The line is an input.");
                 wire.Output = active != ActiveLow;
                 gpio.Update(wire);
@@ -152,11 +173,12 @@ public sealed class SimulatedGpio(string label, IReadOnlyList<string> names, Fun
             }
         }
 
-        public GpioEdge? WaitForEdge()
+        public GpioEdge? WaitForEdge(TimeSpan timeout)
         {
-            _something.Wait();
+            if (!_something.Wait(timeout)) return null;
             lock (gpio._lock)
             {
+                gpio.CheckPresent();
                 if (_wake)
                 {
                     _wake = false;
@@ -177,6 +199,9 @@ public sealed class SimulatedGpio(string label, IReadOnlyList<string> names, Fun
 
             _something.Release();
         }
+
+        /// <summary>Who waits for an edge finds that there is no chip any more.</summary>
+        public void Unplugged() => _something.Release();
 
         public void Saw(bool high, long at)
         {

@@ -130,6 +130,7 @@ public struct GpioEdge
     /// <summary>GPIO_V2_LINE_EVENT_RISING_EDGE.</summary>
     internal const uint Rising = 1;
 
+    /// <summary>Nanoseconds of CLOCK_MONOTONIC, which is the clock of TimeProvider.GetTimestamp on Linux too.</summary>
     public long TimestampNs;
     internal uint Kind;
     internal uint Offset;

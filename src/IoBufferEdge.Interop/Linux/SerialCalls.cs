@@ -80,10 +80,11 @@ public static unsafe partial class SerialCalls
         }
     }
 
-    /// <summary>Waits, without limit, until the port has something to read or hangs up (only where <paramref name="forInput"/>), or
+    /// <summary>Waits until the port has something to read or hangs up (only where <paramref name="forInput"/>), or
     /// <paramref name="wake"/> is signalled.</summary>
+    /// <param name="timeoutMs">How long at most; −1: without limit.</param>
     /// <returns>What is the matter with the port: a sum of <see cref="ReadReady"/>, <see cref="Error"/>, <see cref="HangUp"/>.</returns>
-    public static int Wait(SafeFileHandle port, SafeFileHandle wake, bool forInput)
+    public static int Wait(SafeFileHandle port, SafeFileHandle wake, bool forInput, int timeoutMs = -1)
     {
         var added = false;
         var wakeAdded = false;
@@ -95,7 +96,7 @@ public static unsafe partial class SerialCalls
             polled[0] = new PollDescriptor { Descriptor = (int)wake.DangerousGetHandle(), Events = ReadReady };
             polled[1] = new PollDescriptor { Descriptor = (int)port.DangerousGetHandle(), Events = ReadReady };
             int result;
-            do result = Result(poll(polled, forInput ? 2u : 1u, -1));
+            do result = Result(poll(polled, forInput ? 2u : 1u, timeoutMs));
             while (result == Interrupted);
             return result < 0 ? result : polled[1].Happened;
         }

@@ -170,7 +170,7 @@ public sealed class GpioLineDriver(IGpioChip chip, string consumer, bool activeL
 
             using var cancelled = cancel.UnsafeRegister(static line => ((IGpioLine)line!).EndWait(), Line);
             while (!cancel.IsCancellationRequested)
-                if (Line.WaitForEdge() is { } edge) return edge;
+                if (Line.WaitForEdge(Timeout.InfiniteTimeSpan) is { } edge) return edge;
             return null;
         }
 
@@ -206,7 +206,7 @@ public sealed class GpioLineDriver(IGpioChip chip, string consumer, bool activeL
             {
                 while (!_ended)
                 {
-                    if (Line.WaitForEdge() is not { } edge) continue;
+                    if (Line.WaitForEdge(Timeout.InfiniteTimeSpan) is not { } edge) continue;
                     var type = edge.IsRising ? PinEventTypes.Rising : PinEventTypes.Falling;
                     (edge.IsRising ? _onRising : _onFalling)?.Invoke(driver, new GpioEdgeEventArgs(type, number, edge.TimestampNs, edge.Sequence));
                 }

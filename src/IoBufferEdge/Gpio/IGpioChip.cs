@@ -50,9 +50,10 @@ public interface IGpioLine : IDisposable
     /// <exception cref="IOException">The line can't do this.</exception>
     void Configure(LineFlags flags, bool active);
 
-    /// <summary>Waits for the next of the edges that are asked for. Null: <see cref="EndWait"/> was called. One waiter at a time.</summary>
+    /// <summary>Waits for the next of the edges that are asked for. Null: the time is over, <see cref="Timeout.InfiniteTimeSpan"/> never is,
+    /// or <see cref="EndWait"/> was called. One waiter at a time.</summary>
     /// <exception cref="IOException">The chip has gone.</exception>
-    GpioEdge? WaitForEdge();
+    GpioEdge? WaitForEdge(TimeSpan timeout);
 
     /// <summary>Ends the wait under way, or else the next one.</summary>
     void EndWait();

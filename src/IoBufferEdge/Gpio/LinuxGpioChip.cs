@@ -99,16 +99,12 @@ public sealed class LinuxGpioChip : IGpioChip
             if (result < 0) throw new IOException($"{name} cannot be made {flags}: {SerialCalls.Describe(result)}.");
         }
 
-        public GpioEdge? WaitForEdge()
+        public GpioEdge? WaitForEdge(TimeSpan timeout)
         {
-            while (true)
-            {
-                var ready = Check(SerialCalls.Wait(request, _wake, forInput: true), "cannot be waited for");
-                if (SerialCalls.ClearWake(_wake)) return null;
-                if (ready == 0) continue;
-                Check(GpioCalls.ReadEdge(request, out var edge), "gives no edges any more");
-                return edge;
-            }
+            var ready = Check(SerialCalls.Wait(request, _wake, forInput: true, (int)timeout.TotalMilliseconds), "cannot be waited for");
+            if (SerialCalls.ClearWake(_wake) || ready == 0) return null;
+            Check(GpioCalls.ReadEdge(request, out var edge), "gives no edges any more");
+            return edge;
         }
 
         public void EndWait() => SerialCalls.Wake(_wake);

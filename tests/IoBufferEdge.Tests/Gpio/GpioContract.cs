@@ -159,12 +159,13 @@ public abstract class GpioContract
     }
 
     [Fact]
-    public void A_wait_ends_when_it_is_told_to()
+    public void A_wait_ends_when_it_is_told_to_and_when_its_time_is_over()
     {
         using var chip = Open();
         using var line = chip.Request(2, LineFlags.Input | LineFlags.RisingEdge, active: false, "test");
         line.EndWait();
-        Assert.Null(line.WaitForEdge());
+        Assert.Null(line.WaitForEdge(Timeout.InfiniteTimeSpan));
+        Assert.Null(line.WaitForEdge(TimeSpan.FromMilliseconds(1)));
     }
 
     [Fact]
