@@ -115,6 +115,12 @@ public static partial class Log
     [LoggerMessage(440, LogLevel.Warning, "The LED {Led} can't be switched and stays as it is: {Reason}")]
     public static partial void LedFailed(ILogger logger, string led, string reason);
 
+    [LoggerMessage(441, LogLevel.Warning, "The button {Line} can't be watched and has no effect until the next start: {Reason}")]
+    public static partial void ButtonFailed(ILogger logger, string line, string reason);
+
+    [LoggerMessage(442, LogLevel.Information, "The button was pressed for {Seconds:0.00} s.")]
+    public static partial void ButtonPressed(ILogger logger, double seconds);
+
     [LoggerMessage(500, LogLevel.Warning, "The control socket could not accept a client: {Reason}")]
     public static partial void ControlAcceptFailed(ILogger log, string reason);
 

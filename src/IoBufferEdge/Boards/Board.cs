@@ -34,6 +34,9 @@ public sealed record Board
 
     public BoardLed[] Leds { get; init; } = [];
 
+    /// <summary>Null: there is nothing to press.</summary>
+    public BoardButton? Button { get; init; }
+
     public BoardPart[] Parts { get; init; } = [];
 
     /// <summary>The port that the configuration calls so; null: there is none.</summary>
@@ -76,7 +79,10 @@ public sealed record BoardLed(
     public string Address => Kernel ?? Gpio!.ToString();
 }
 
-/// <summary>Something else on the board: clock, watchdog, button, expander, and what serves it.</summary>
+/// <summary>The push-button on the front; its line is pulled to the level at which it is not active.</summary>
+public sealed record BoardButton(GpioLineConfig Gpio, string Source, Verified Verified, string? Note = null);
+
+/// <summary>Something else on the board: clock, watchdog, expander, and what serves it.</summary>
 public sealed record BoardPart(string Part, string Driver, string Source, Verified Verified, string? Note = null);
 
 /// <summary>The board files, which are built into the binary.</summary>
@@ -109,6 +115,7 @@ public static class BoardFiles
         lines.AddRange(board.Ports.Select(p =>
             $"  port {p.Name}: {p.Device}{(p.Rs485 is { } rs485 ? $", RS485 {Describe(rs485)}" : "")}{Trust(p.Verified, p.Source, p.Note)}"));
         lines.AddRange(board.Leds.Select(l => $"  LED {EndpointValidator.Word(l.Role)} ({l.Color}): {l.Address}{Trust(l.Verified, l.Source, l.Note)}"));
+        if (board.Button is { } button) lines.Add($"  button: {button.Gpio}{Trust(button.Verified, button.Source, button.Note)}");
         lines.AddRange(board.Parts.Select(p => $"  {p.Part}: {p.Driver}{Trust(p.Verified, p.Source, p.Note)}"));
         lines.AddRange(board.Sources.Select(s => $"  [{s.Key}] {s.Value}"));
         return string.Join('\n', lines);

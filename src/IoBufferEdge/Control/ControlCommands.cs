@@ -9,7 +9,7 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
     private const int PreviewBytes = 32;
 
     /// <summary>Long enough to walk along a row of cabinets.</summary>
-    private static readonly TimeSpan IdentifyFor = TimeSpan.FromMinutes(1);
+    public static readonly TimeSpan IdentifyFor = TimeSpan.FromMinutes(1);
 
     public async ValueTask<ControlResponse> HandleAsync(ControlRequest request, CancellationToken cancel)
     {

@@ -23,7 +23,7 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
     /// <summary>Every cause and when it holds, the most severe first; the last always holds.</summary>
     public static IReadOnlyList<(LedPattern Pattern, Func<GatewayStatus, bool> Holds)> Causes { get; } =
     [
-        (new("identify", LedBlink.AlternatingFirst, LedBlink.AlternatingSecond, "Somebody looks for this device (`iobuffer identify`).", ""),
+        (new("identify", LedBlink.AlternatingFirst, LedBlink.AlternatingSecond, "Somebody looks for this device (`iobuffer identify`, or its button).", ""),
             s => s.Identifying),
         (Stopped, s => s.State == GatewayState.Stopping),
         (new("starting", LedBlink.Fast, LedBlink.Off, "The gateway starts.", ""), s => s.State == GatewayState.Starting),

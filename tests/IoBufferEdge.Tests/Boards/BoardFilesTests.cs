@@ -33,7 +33,11 @@ public class BoardFilesTests
         var board = BoardFiles.Find(id)!;
         Assert.Equal(id, board.Id);
         Assert.NotEmpty(board.Ports);
-        var used = board.Ports.Select(p => p.Source).Concat(board.Leds.Select(l => l.Source)).Concat(board.Parts.Select(p => p.Source)).ToHashSet();
+        HashSet<string> used =
+        [
+            .. board.Ports.Select(p => p.Source), .. board.Leds.Select(l => l.Source), .. board.Parts.Select(p => p.Source),
+            .. board.Button is { } button ? [button.Source] : Array.Empty<string>(),
+        ];
         Assert.Equal(board.Sources.Keys.Order(StringComparer.Ordinal), used.Order(StringComparer.Ordinal));
     }
 
@@ -50,11 +54,12 @@ public class BoardFilesTests
     }
 
     [Theory, MemberData(nameof(Ids))]
-    public void A_board_is_described_with_all_its_ports(string id)
+    public void A_board_is_described_with_all_its_ports_and_its_button(string id)
     {
         var board = BoardFiles.Find(id)!;
         var text = BoardFiles.Describe(board);
         Assert.All(board.Ports, p => Assert.Contains($"  port {p.Name}: {p.Device}", text, StringComparison.Ordinal));
+        Assert.Equal(board.Button is not null, text.Contains($"\n  button: {board.Button?.Gpio} (", StringComparison.Ordinal));
     }
 
     [Theory]
@@ -95,7 +100,8 @@ public class BoardFilesTests
     }
 
     private static IEnumerable<GpioLineConfig> Lines(Board board) =>
-        board.Ports.SelectMany(p => new[] { p.Rs485?.De, p.Rs485?.Re }).Concat(board.Leds.Select(l => l.Gpio)).OfType<GpioLineConfig>();
+        board.Ports.SelectMany(p => new[] { p.Rs485?.De, p.Rs485?.Re }).Concat(board.Leds.Select(l => l.Gpio)).Append(board.Button?.Gpio)
+            .OfType<GpioLineConfig>();
 
     private static void Once(IEnumerable<string> names) =>
         Assert.Empty(names.GroupBy(n => n, StringComparer.Ordinal).Where(g => g.Count() > 1).Select(g => g.Key));
