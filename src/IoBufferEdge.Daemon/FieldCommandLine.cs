@@ -92,9 +92,10 @@ internal static class FieldCommandLine
         var low = text.EndsWith(":low", StringComparison.Ordinal);
         var name = low ? text[..^4] : text;
         var colon = name.LastIndexOf(':');
-        return colon > 0 && int.TryParse(name[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var line)
-            ? new GpioLineConfig { Chip = name[..colon], Line = line, ActiveLow = low }
-            : throw new FormatException($"{text} is no line: it must look like pinctrl-bcm2711:4, with :low where it is active at low level.");
+        return colon > 0 && colon < name.Length - 1
+            ? new GpioLineConfig { Chip = name[..colon], Line = name[(colon + 1)..], ActiveLow = low }
+            : throw new FormatException(
+                $"{text} is no line: it must look like pinctrl-bcm2711:4 or pinctrl-bcm2711:RS485_DE, with :low where it is active at low level.");
     }
 
     private static void ListChips()

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using IoBufferEdge.Configuration;
@@ -134,6 +135,15 @@ public static class BoardFiles
     Converters = [typeof(KebabConverter<Verified>), typeof(KebabConverter<LedRole>), typeof(KebabConverter<Rs485Mode>)])]
 [JsonSerializable(typeof(Board))]
 internal sealed partial class BoardJson : JsonSerializerContext;
+
+/// <summary>A GPIO line is written as a number or as a name.</summary>
+internal sealed class LineConverter : JsonConverter<string>
+{
+    public override string Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        reader.TokenType == JsonTokenType.Number ? reader.GetInt32().ToString(CultureInfo.InvariantCulture) : reader.GetString()!;
+
+    public override void Write(Utf8JsonWriter writer, string value, JsonSerializerOptions options) => writer.WriteStringValue(value);
+}
 
 internal sealed class KebabConverter<T>() : JsonStringEnumConverter<T>(JsonNamingPolicy.KebabCaseLower, allowIntegerValues: false)
     where T : struct, Enum;

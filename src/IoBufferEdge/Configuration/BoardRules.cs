@@ -22,10 +22,11 @@ internal static class BoardRules
         };
     }
 
-    /// <summary>One line switches the transmitter of one port.</summary>
+    /// <summary>One line switches the transmitter of one port. Whether a name and a number are one line only the chip knows: it refuses the
+    /// second.</summary>
     public static void CheckLines(GatewayConfig config, ConfigProblems problems)
     {
-        var users = new Dictionary<(string Chip, int Line), (string Port, string At)>();
+        var users = new Dictionary<(string Chip, string Line), (string Port, string At)>();
         for (var i = 0; i < config.Channels.Count; i++)
         {
             var channel = config.Channels[i];

@@ -1,4 +1,5 @@
-using System.Globalization;
+using System.Text.Json.Serialization;
+using IoBufferEdge.Boards;
 
 namespace IoBufferEdge.Configuration;
 
@@ -281,12 +282,14 @@ public sealed record GpioLineConfig
     /// <summary>The chip's label.</summary>
     public required string Chip { get; init; }
 
-    public required int Line { get; init; }
+    /// <summary>Its number on the chip, or the name that the board's device tree gives it.</summary>
+    [JsonConverter(typeof(LineConverter))]
+    public required string Line { get; init; }
 
     public bool ActiveLow { get; init; }
 
     /// <summary>As the command line takes it.</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Chip}:{Line}{(ActiveLow ? ":low" : "")}");
+    public override string ToString() => $"{Chip}:{Line}{(ActiveLow ? ":low" : "")}";
 }
 
 public enum PollCrc

@@ -61,10 +61,10 @@ internal static class EndpointKeys
             (a, v) => a with { PasswordHash = v });
 
     private static readonly ObjectShape<GpioLineConfig> GpioLine =
-        new ObjectShape<GpioLineConfig>("gpio_line", "an object with chip and line", _ => new() { Chip = "", Line = 0 })
+        new ObjectShape<GpioLineConfig>("gpio_line", "an object with chip and line", _ => new() { Chip = "", Line = "" })
             .Key("chip", "Label of the GPIO chip, pinctrl-bcm2711; iobuffer gpio list shows them.",
                 Text("the label of a GPIO chip"), (g, v) => g with { Chip = v }, required: true)
-            .Key("line", "The line's number on the chip.", Integer(0, 1023), (g, v) => g with { Line = v }, required: true)
+            .Key("line", "The line's number on the chip, or its name.", new GpioLineShape(), (g, v) => g with { Line = v }, required: true)
             .Key("active_low", "The line is active at low level (false).", Flag, (g, v) => g with { ActiveLow = v });
 
     private static readonly ObjectShape<Rs485Config> Rs485 =

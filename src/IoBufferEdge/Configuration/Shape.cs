@@ -98,6 +98,38 @@ internal sealed class NumberShape(double min, double max) : Shape<double>
     }
 }
 
+/// <summary>A GPIO line, by its number on the chip or by its name. A name has something besides digits, or it could be meant as a
+/// number.</summary>
+internal sealed class GpioLineShape : Shape<string>
+{
+    private const int MaxNumber = 1023;
+
+    public override string Expected => $"a line's number from 0 to {MaxNumber}, or its name in quotes";
+
+    public override void WriteSchema(Utf8JsonWriter writer)
+    {
+        writer.WriteStartArray("oneOf");
+        writer.WriteStartObject();
+        new IntegerShape<int>(0, MaxNumber).WriteSchema(writer);
+        writer.WriteEndObject();
+        writer.WriteStartObject();
+        writer.WriteString("type", "string");
+        writer.WriteString("pattern", "[^0-9]");
+        writer.WriteEndObject();
+        writer.WriteEndArray();
+    }
+
+    protected override bool TryReadValue(JsonElement json, string path, ConfigProblems problems, out string value)
+    {
+        value = json.ValueKind == JsonValueKind.String ? json.GetString()! : "";
+        if (json.ValueKind == JsonValueKind.String) return value.Any(c => !char.IsAsciiDigit(c));
+        if (json.ValueKind != JsonValueKind.Number || !json.TryGetDecimal(out var number)) return false;
+        if (decimal.Truncate(number) != number || number is < 0 or > MaxNumber) return false;
+        value = ((int)number).ToString(CultureInfo.InvariantCulture);
+        return true;
+    }
+}
+
 /// <summary>A number out of a few.</summary>
 internal sealed class NumberChoiceShape(params double[] choices) : Shape<double>
 {

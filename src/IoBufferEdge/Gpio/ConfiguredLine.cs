@@ -14,6 +14,7 @@ public static class ConfiguredLine
     public static IGpioLine Request(Func<string, IGpioChip> openChip, GpioLineConfig line, LineFlags flags, bool active, string consumer)
     {
         using var chip = openChip(line.Chip);
-        return chip.Request(line.Line, flags | (line.ActiveLow ? LineFlags.ActiveLow : LineFlags.None), active, consumer);
+        var number = GpioLineDriver.LineOf(chip, line.Line);
+        return chip.Request(number, flags | (line.ActiveLow ? LineFlags.ActiveLow : LineFlags.None), active, consumer);
     }
 }

@@ -1,4 +1,5 @@
 using System.Device.Gpio;
+using System.Globalization;
 using IoBufferEdge.Interop.Linux;
 
 namespace IoBufferEdge.Gpio;
@@ -17,13 +18,18 @@ public sealed class GpioLineDriver(IGpioChip chip, string consumer, bool activeL
     protected override int PinCount => chip.LineCount;
 
     /// <summary>The number of the line with this name; a number stands for itself.</summary>
-    /// <exception cref="IOException">There is no such line.</exception>
+    /// <exception cref="IOException">There is no such line, or there are several: the kernel does not keep names unique.</exception>
     public static int LineOf(IGpioChip chip, string nameOrNumber)
     {
-        if (int.TryParse(nameOrNumber, out var number)) return number < chip.LineCount ? number : throw NoSuchLine(chip, number);
-        for (var line = 0; line < chip.LineCount; line++)
-            if (chip.Look(line).Name == nameOrNumber) return line;
-        throw new IOException($"No line of {chip.Label} is named {nameOrNumber}.");
+        if (int.TryParse(nameOrNumber, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+            return number < chip.LineCount ? number : throw NoSuchLine(chip, number);
+        int[] named = [.. Enumerable.Range(0, chip.LineCount).Where(line => chip.Look(line).Name == nameOrNumber)];
+        return named.Length switch
+        {
+            1 => named[0],
+            0 => throw new IOException($"No line of {chip.Label} is named {nameOrNumber}."),
+            _ => throw new IOException($"Lines {string.Join(", ", named)} of {chip.Label} are all named {nameOrNumber}: take the number."),
+        };
     }
 
     public static IOException NoSuchLine(IGpioChip chip, int line) =>

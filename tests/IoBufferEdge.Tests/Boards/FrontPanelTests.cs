@@ -122,7 +122,7 @@ public sealed class FrontPanelTests
 
     private static BoardLed Err(int line) => new(LedRole.Err, "red", "test", Verified.Bench, Gpio: Line(line));
 
-    private static GpioLineConfig Line(int line) => new() { Chip = "panel", Line = line };
+    private static GpioLineConfig Line(int line) => new() { Chip = "panel", Line = $"{line}" };
 
     private FrontPanel Panel() => new("/none", _ => _gpio.Open(), _gateway, _time, _log);
 }

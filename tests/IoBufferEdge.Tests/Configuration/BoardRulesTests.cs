@@ -13,6 +13,13 @@ public sealed class BoardRulesTests
     }
 
     [Fact]
+    public void A_board_names_its_lines_by_number_or_by_name()
+    {
+        Assert.Equal("rs485-de", Read("lab-uml", """{"type":"serial","port":"rs485-1"}""").Config!.Channels[0].Source.Rs485.De!.Line);
+        Assert.Equal("27", Read("rpi4-dual-max485", """{"type":"serial","port":"rs485-1"}""").Config!.Channels[0].Source.Rs485.De!.Line);
+    }
+
+    [Fact]
     public void What_the_channel_says_stands()
     {
         var source = Read("revpi-connect", """{"type":"serial","port":"rs485-1","rs485":{"mode":"none"},"low_latency":false}""").Config!.Channels[0].Source;
@@ -35,15 +42,18 @@ public sealed class BoardRulesTests
     public void One_sentence_says_what_there_is(string board, string port, string problem) =>
         Assert.Equal([problem], Read(board, $$"""{"type":"serial","port":"{{port}}"}""").Problems.Select(p => p.ToString()));
 
-    [Fact]
-    public void One_line_switches_one_port()
+    [Theory]
+    [InlineData("3", "3")]
+    [InlineData("\"led-mqtt\"", "led-mqtt")]
+    public void One_line_switches_one_port(string json, string words)
     {
-        const string line = """
-            "rs485":{"mode":"gpio","de":{"chip":"iobuf-gpio","line":3}}
+        var line = $$"""
+            "rs485":{"mode":"gpio","de":{"chip":"iobuf-gpio","line":{{json}}} }
             """;
         var result = Parse(Document(
             $$"""{"type":"serial","port":"/dev/ttyS0",{{line}}}""", $$"""{"type":"serial","port":"/dev/ttyS1",{{line}}}"""));
-        Assert.Contains("error: channels[0].destination.rs485: uses line 3 of iobuf-gpio, which switches /dev/ttyS0 of channels[0].source: one line, one port",
+        Assert.Contains(
+            $"error: channels[0].destination.rs485: uses line {words} of iobuf-gpio, which switches /dev/ttyS0 of channels[0].source: one line, one port",
             result.Problems.Select(p => p.ToString()));
     }
 

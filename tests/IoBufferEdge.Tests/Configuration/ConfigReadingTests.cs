@@ -200,7 +200,7 @@ public sealed class ConfigReadingTests
             { "type": "serial", "port": "/dev/ttyUSB0", "baud_rate": 115200, "data_bits": 7, "parity": "Even", "stop_bits": 1.5,
               "flow_control": "RTS/CTS", "framing": { "type": "idle_gap", "gap_ms": 2.5 }, "low_latency": false,
               "rs485": { "mode": "gpio", "de": { "chip": "gpiochip0", "line": 4, "active_low": true },
-                "pre_delay_us": 10, "guard_bits": 1.5 },
+                "re": { "chip": "gpiochip0", "line": "RS485_RE" }, "pre_delay_us": 10, "guard_bits": 1.5 },
               "poll": [ { "request_hex": "010300000002", "crc": "modbus", "interval_ms": 1000, "response_timeout_ms": 100 } ] }
             """,
             """
@@ -215,7 +215,8 @@ public sealed class ConfigReadingTests
             FlowControl = "RTS/CTS", Framing = new() { Type = FramingType.IdleGap, GapMs = 2.5 }, LowLatency = false,
             Rs485 = new()
             {
-                Mode = Rs485Mode.Gpio, De = new() { Chip = "gpiochip0", Line = 4, ActiveLow = true }, PreDelayUs = 10, GuardBits = 1.5,
+                Mode = Rs485Mode.Gpio, De = new() { Chip = "gpiochip0", Line = "4", ActiveLow = true },
+                Re = new() { Chip = "gpiochip0", Line = "RS485_RE" }, PreDelayUs = 10, GuardBits = 1.5,
             },
             Poll = [new() { RequestHex = "010300000002", Crc = PollCrc.Modbus, IntervalMs = 1000, ResponseTimeoutMs = 100 }],
         }, channel.Source);

@@ -58,7 +58,7 @@ public sealed class ConfigSchemaTests
             new SourceConfig { Type = EndpointType.TcpServer },
             new DestinationConfig { Type = EndpointType.TcpClient }, new FramingConfig { Type = FramingType.Line }, new RetryConfig(),
             new ConfirmConfig { Type = ConfirmType.Bytes }, new ChannelConfig { Id = "a", Source = null!, Destination = null! },
-            new Rs485Config(), new GpioLineConfig { Chip = "", Line = 0 }, new PollConfig { RequestHex = "", IntervalMs = 1 },
+            new Rs485Config(), new GpioLineConfig { Chip = "", Line = "0" }, new PollConfig { RequestHex = "", IntervalMs = 1 },
         ];
         var defaults = (
             from record in records

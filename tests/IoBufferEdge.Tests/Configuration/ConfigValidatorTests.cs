@@ -289,6 +289,10 @@ public sealed class ConfigValidatorTests
     [InlineData("\"rs485\":{\"mode\":\"kernel\",\"pre_delay_us\":1500},\"flow_control\":\"RTS/CTS\"",
         "destination.rs485.pre_delay_us: must be whole milliseconds in mode kernel, but is 1500",
         "destination.flow_control: RTS/CTS needs the line that switches the RS485 transmitter: use None")]
+    [InlineData("\"rs485\":{\"mode\":\"gpio\",\"de\":{\"chip\":\"c\",\"line\":\"4\"}}",
+        "destination.rs485.de.line: must be a line's number from 0 to 1023, or its name in quotes, but is \"4\"")]
+    [InlineData("\"rs485\":{\"mode\":\"gpio\",\"de\":{\"chip\":\"c\",\"line\":1024}}",
+        "destination.rs485.de.line: must be a line's number from 0 to 1023, or its name in quotes, but is 1024")]
     [InlineData("\"rs485\":{\"mode\":\"none\",\"de\":{\"chip\":\"gpiochip0\",\"line\":4}}",
         "destination.rs485: names de or re, which mode none does not use: leave them out")]
     public void A_serial_destination_that_cannot_work_is_refused(string keys, params string[] problems) =>
@@ -300,6 +304,7 @@ public sealed class ConfigValidatorTests
     [InlineData("\"rs485\":{\"mode\":\"kernel\",\"pre_delay_us\":2000}")]
     [InlineData("\"rs485\":{\"mode\":\"rts\",\"pre_delay_us\":150,\"guard_bits\":1}")]
     [InlineData("\"rs485\":{\"mode\":\"gpio\",\"de\":{\"chip\":\"c\",\"line\":4},\"pre_delay_us\":150,\"guard_bits\":1},\"flow_control\":\"RTS/CTS\"")]
+    [InlineData("\"rs485\":{\"mode\":\"gpio\",\"de\":{\"chip\":\"c\",\"line\":\"RS485_DE\"},\"re\":{\"chip\":\"c\",\"line\":\"RS485_RE\"}}")]
     [InlineData("\"poll\":[{\"request_hex\":\"0103\",\"crc\":\"modbus\",\"interval_ms\":100}]")]
     [InlineData("\"framing\":{\"type\":\"idle_gap\",\"gap_ms\":5}")]
     public void A_serial_source_that_can_work_is_not_judged(string keys) => Assert.Empty(Problems(Of(Channel(With(Serial, keys)))));

@@ -19,6 +19,14 @@ public sealed class SimulatedGpioTests : GpioContract
     protected override void Drive(int line, bool high) => _gpio.Drive(line, high);
 
     [Fact]
+    public void A_name_that_several_lines_have_names_none()
+    {
+        using var chip = new SimulatedGpio("twins", ["NC", "DE", "NC"], () => 0).Open();
+        Assert.Equal("Lines 0, 2 of twins are all named NC: take the number.",
+            Assert.Throws<IOException>(() => GpioLineDriver.LineOf(chip, "NC")).Message);
+    }
+
+    [Fact]
     public void A_line_that_was_left_high_is_low_from_the_moment_it_is_requested_so()
     {
         using var chip = Open();

@@ -19,8 +19,8 @@ public sealed class LedIndicatorTests : IDisposable
     /// <summary>STAT on a line that is active at low level, ERR on one that is active at high level.</summary>
     private static readonly BoardLed[] OnLines =
     [
-        new(LedRole.Stat, "green", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = 0, ActiveLow = true }),
-        new(LedRole.Err, "red", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = 1 }),
+        new(LedRole.Stat, "green", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = "0", ActiveLow = true }),
+        new(LedRole.Err, "red", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = "1" }),
     ];
 
     private readonly string _root = Directory.CreateTempSubdirectory("leds").FullName;
@@ -128,7 +128,7 @@ public sealed class LedIndicatorTests : IDisposable
     {
         using var chip = _gpio.Open();
         using var held = chip.Request(0, LineFlags.Output, active: true, "thermostat");
-        var running = Start([.. OnLines, new(LedRole.Err, "red", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = 7 })]);
+        var running = Start([.. OnLines, new(LedRole.Err, "red", "test", Verified.Bench, Gpio: new() { Chip = "panel", Line = "7" })]);
         for (var i = 0; i < 5; i++)
         {
             _status = _status with { Identifying = !_status.Identifying };

@@ -9,7 +9,7 @@ namespace IoBufferEdge.Tests.Endpoints.Serial;
 /// <summary>The GPIO lines of an RS485 transmitter: off from the first moment on, off behind every frame however it ends.</summary>
 public sealed class DriverLinesTests
 {
-    private readonly SimulatedGpio _gpio = new("panel", ["", "", "", ""], () => 0);
+    private readonly SimulatedGpio _gpio = new("panel", ["", "", "", "RS485_DE"], () => 0);
     private readonly DriverLines _lines;
 
     public DriverLinesTests() => _lines = new DriverLines(
@@ -20,7 +20,7 @@ public sealed class DriverLinesTests
         Type = EndpointType.Serial, SerialPort = "/dev/ttyAMA3", BaudRate = 19_200,
         Rs485 = new()
         {
-            Mode = Rs485Mode.Gpio, De = new() { Chip = "panel", Line = 1 }, Re = new() { Chip = "panel", Line = 2, ActiveLow = true },
+            Mode = Rs485Mode.Gpio, De = new() { Chip = "panel", Line = "1" }, Re = new() { Chip = "panel", Line = "2", ActiveLow = true },
         },
     };
 
@@ -48,7 +48,7 @@ public sealed class DriverLinesTests
         var refused = Assert.Throws<EndpointException>(() => _lines.Take(Settings));
         Assert.Equal("The RS485 transmitter of /dev/ttyAMA3 cannot be switched: Line 2 of panel is in use by thermostat.", refused.Message);
         Assert.False(chip.Look(1).IsUsed);
-        var none = Bus with { Rs485 = Bus.Rs485 with { De = new() { Chip = "gpiochip0", Line = 1 } } };
+        var none = Bus with { Rs485 = Bus.Rs485 with { De = new() { Chip = "gpiochip0", Line = "1" } } };
         Assert.Equal("The RS485 transmitter of /dev/ttyAMA3 cannot be switched: There is no GPIO chip labelled gpiochip0; there are panel.",
             Assert.Throws<EndpointException>(() => _lines.Take(SerialSettings.From(none))).Message);
     }
@@ -73,8 +73,22 @@ public sealed class DriverLinesTests
     {
         using var chip = _gpio.Open();
         _lines.Take(Settings);
-        _lines.Take(SerialSettings.From(Bus with { Rs485 = Bus.Rs485 with { De = new() { Chip = "panel", Line = 3 }, Re = null } }));
+        _lines.Take(SerialSettings.From(Bus with { Rs485 = Bus.Rs485 with { De = new() { Chip = "panel", Line = "3" }, Re = null } }));
         Assert.Equal((false, false, true), (chip.Look(1).IsUsed, chip.Look(2).IsUsed, chip.Look(3).IsUsed));
+    }
+
+    [Fact]
+    public void A_line_goes_by_name_too_and_one_that_is_not_there_is_named()
+    {
+        using var chip = _gpio.Open();
+        _lines.Take(Named("RS485_DE"));
+        Assert.Equal("iobufferedge:ttyAMA3:de", chip.Look(3).Consumer);
+        Assert.Equal("The RS485 transmitter of /dev/ttyAMA3 cannot be switched: No line of panel is named RS485_RE.",
+            Assert.Throws<EndpointException>(() => _lines.Take(Named("RS485_RE"))).Message);
+        Assert.False(chip.Look(3).IsUsed);
+
+        static SerialSettings Named(string name) =>
+            SerialSettings.From(Bus with { Rs485 = Bus.Rs485 with { De = new() { Chip = "panel", Line = name }, Re = null } });
     }
 
     [Fact]

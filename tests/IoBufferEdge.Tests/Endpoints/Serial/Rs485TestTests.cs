@@ -60,7 +60,7 @@ public sealed class Rs485TestTests
     {
         var settings = SerialSettings.From(SerialRig.Source(port) with
         {
-            BaudRate = baud, Rs485 = new() { Mode = mode, De = new() { Chip = "none", Line = 1 } },
+            BaudRate = baud, Rs485 = new() { Mode = mode, De = new() { Chip = "none", Line = "1" } },
         });
         var lines = new SerialLines(
             new LinuxSerialPorts(new DriverLines(LinuxGpioChip.Open), TimeProvider.System), TimeProvider.System, NullLogger.Instance);
