@@ -1,18 +1,16 @@
-using System.Globalization;
 using IoBufferEdge.Benchmarks.Load;
 
 namespace IoBufferEdge.VmLab;
 
 /// <summary>
-/// Who switches the transmitter, and when: a character during which it was off never reaches the device. Frames per case: 200, or what
-/// LAB_FRAMES says (the long form: 10,000).
+/// Who switches the transmitter, and when: a character during which it was off never reaches the device.
 /// </summary>
 public sealed class Rs485Tests(ITestOutputHelper output) : LabTest
 {
     private const int FrameBytes = 8;
+    private const int LongFrameBytes = 2000;
 
-    private static readonly int FrameCount =
-        int.Parse(Environment.GetEnvironmentVariable("LAB_FRAMES") ?? "200", CultureInfo.InvariantCulture);
+    private const string ByGpio = """{"rs485":{"mode":"gpio","de":{"chip":"iobuf-gpio","line":0}}}""";
 
     [Theory]
     [InlineData(9_600)]
@@ -22,6 +20,44 @@ public sealed class Rs485Tests(ITestOutputHelper output) : LabTest
         UartSim.Control("0 driver rts");
         SendFrames(baud, """{"rs485":{"mode":"rts"}}""", FrameCount);
         Judge(baud, FrameCount);
+    }
+
+    [Theory]
+    [InlineData(9_600)]
+    [InlineData(19_200)]
+    public void A_gpio_line_covers_every_bit_and_is_off_half_a_millisecond_after_the_last(int baud)
+    {
+        UartSim.Control("0 driver gpio 0");
+        SendFrames(baud, ByGpio, FrameCount);
+        Judge(baud, FrameCount);
+    }
+
+    /// <summary>A chip may keep the last value of a line that nobody holds: the next start has to free the bus before it opens anything.</summary>
+    [Fact]
+    public void Killed_with_its_line_on_the_gateway_frees_the_bus_at_its_next_start_before_anything_else()
+    {
+        UartSim.Control("0 driver gpio 0");
+        LabChip.Pull(0, high: true);
+        try
+        {
+            var port = FreePort.Tcp();
+            var gateway = StartedGateway(ToLine(9_600, port, ByGpio));
+            Client(port).GetStream().Write(NumberedLine(1, LongFrameBytes));
+            WaitForTheMiddleOfAFrame(gateway);
+            gateway.Kill();
+            Assert.Equal(1, UartSim.Port(0)["driver"]);
+
+            UartSim.Control("0 clear");
+            gateway.Start();
+            Wait.Until(() => UartSim.Frames(0).Count > 0, 20, "the frame again", () => $"{gateway.LedgerOf(Id)}\n{UartSim.State}\n{gateway.LastLines}");
+            var events = UartSim.Events(0);
+            output.WriteLine(string.Join('\n', events.Take(12)));
+            Assert.Equal(["driver0", "open", "driver1"], events.Where(e => e.What is "driver" or "open").Take(3).Select(e => e.What == "driver" ? e.What + e.Value : e.What));
+        }
+        finally
+        {
+            LabChip.Pull(0, high: false);
+        }
     }
 
     [Fact]
@@ -73,8 +109,8 @@ public sealed class Rs485Tests(ITestOutputHelper output) : LabTest
         var port = FreePort.Tcp();
         var gateway = StartedGateway(ToLine(9_600, port, """{"rs485":{"mode":"rts"}}"""));
         var device = Device(9_600);
-        Client(port).GetStream().Write(NumberedLine(1, 200));
-        Wait.Until(() => UartSim.Port(0)["tx"] > 20, 10, "the frame on the wire");
+        Client(port).GetStream().Write(NumberedLine(1, LongFrameBytes));
+        WaitForTheMiddleOfAFrame(gateway);
         gateway.Kill();
         Wait.Until(() => UartSim.Port(0)["driver"] == 0, 5, "the transmitter to be off after the kill");
         Assert.Equal(0, UartSim.Port(0)["lost"]);
@@ -82,13 +118,20 @@ public sealed class Rs485Tests(ITestOutputHelper output) : LabTest
         device.DiscardInBuffer();
         UartSim.Control("0 clear");
         gateway.Start();
-        Wait.Until(() => UartSim.Frames(0).Count > 0, 20, "the frame again", () => gateway.LastLines);
+        Wait.Until(() => UartSim.Frames(0).Count > 0, 20, "the frame again", () => $"{gateway.LedgerOf(Id)}\n{UartSim.State}\n{gateway.LastLines}");
         var events = UartSim.Events(0);
         output.WriteLine(string.Join('\n', events.Take(12)));
         var switches = events.Where(e => e.What is "driver" or "first-bit").Take(3).Select(e => e.What + e.Value);
         Assert.Equal(["driver1", "driver0", "driver1"], switches);
         var first = events.Where(e => e.What == "driver").Take(2).ToList();
         Assert.True(first[1].At - first[0].At < 5_000_000, $"The kernel's open left RTS up for {(first[1].At - first[0].At) / 1000} µs.");
+    }
+
+    /// <summary>The message is written, and its frame is on the wire for a second more.</summary>
+    private static void WaitForTheMiddleOfAFrame(GatewayProcess gateway)
+    {
+        Wait.Until(() => gateway.LedgerOf(Id).Buffered == 1, 10, "the message to be secured", () => $"{gateway.LedgerOf(Id)}");
+        Assert.InRange(UartSim.Port(0)["tx"], 1, LongFrameBytes - 100);
     }
 
     private GatewayProcess SendFrames(int baud, string keys, int count)

@@ -37,5 +37,9 @@ cd "$1"
 mapfile -t arguments <artifacts/vm-lab/arguments
 echo "guest: $(uname -r), ready after $(cut -d' ' -f1 /proc/uptime) s"
 status=0
-IOBUFFER_BINARY=$PWD/artifacts/linux-x64/iobuffer dotnet tests/vm-lab/bin/Release/net10.0/IoBufferEdge.VmLab.dll "${arguments[@]}" </dev/null || status=$?
+export IOBUFFER_BINARY=$PWD/artifacts/linux-x64/iobuffer
+if [ ${#arguments[@]} -eq 5 ]; then
+  dotnet tests/IoBufferEdge.Tests/bin/Release/net10.0/IoBufferEdge.Tests.dll "${arguments[@]}" --filter-class '*KernelGpioTests' </dev/null || status=$?
+fi
+dotnet tests/vm-lab/bin/Release/net10.0/IoBufferEdge.VmLab.dll "${arguments[@]}" </dev/null || status=$?
 echo "guest: tests ended with exit code $status after $(cut -d' ' -f1 /proc/uptime) s"
