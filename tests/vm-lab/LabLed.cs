@@ -7,7 +7,8 @@ namespace IoBufferEdge.VmLab;
 
 /// <summary>
 /// A LED of the kernel's LED class that nobody's circuit drives: what the kernel makes of it comes out here (Documentation/leds/uleds.rst,
-/// struct uleds_user_dev: name[64], int max_brightness). It stays until the end of the process. Seen from outside, it is told apart as a person would: by counting flashes.
+/// struct uleds_user_dev: name[64], int max_brightness). It stays until the end of the process.
+/// Seen from outside, it is told apart as a person would: by counting flashes.
 /// </summary>
 internal sealed class LabLed
 {

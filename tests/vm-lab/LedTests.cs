@@ -12,7 +12,8 @@ namespace IoBufferEdge.VmLab;
 /// </summary>
 public sealed class LedTests : LabTest
 {
-    private static readonly Dictionary<string, (string Stat, string Err)> Table = File.ReadLines(Path.Combine(GatewayProcess.RepositoryRoot, "hardware/README.md"))
+    private static readonly Dictionary<string, (string Stat, string Err)> Table = File
+        .ReadLines(Path.Combine(GatewayProcess.RepositoryRoot, "hardware/README.md"))
         .Where(line => line.StartsWith("| `", StringComparison.Ordinal)).Select(line => line.Split('|', StringSplitOptions.TrimEntries))
         .Where(cells => cells.Length == 7).ToDictionary(cells => cells[1].Trim('`'), cells => (cells[2], cells[3]));
 
@@ -190,6 +191,34 @@ public sealed class LedTests : LabTest
         {
             Mount("umount", "-l", gateway.DataFolder);
         }
+    }
+
+    [Fact]
+    public void Message_loss()
+    {
+        var port = FreePort.Tcp();
+        var gateway = Started(Config.Channel(Id, port, FreePort.Tcp()));
+        var client = Client(port).GetStream();
+        // Two commits more than a second apart: the mark that proves what the store once held is written with the second.
+        for (var sent = 1; sent <= 2; sent++)
+        {
+            for (var i = 0; i < 100; i++) client.Write(NumberedLine(i, 1000));
+            Wait.Until(() => gateway.LedgerOf(Id).Buffered == sent * 100, 20, "messages in the buffer", () => $"{gateway.LedgerOf(Id)}");
+            Thread.Sleep(1_500);
+        }
+
+        gateway.Kill();
+        var log = Directory.GetFiles(gateway.DataFolder, "*.log", SearchOption.AllDirectories).MaxBy(file => new FileInfo(file).Length)!;
+        using (var file = File.OpenWrite(log))
+        {
+            file.Position = 60_000;
+            file.Write(new byte[30_000]);
+        }
+
+        // What is missing is known, at the latest, when delivery gets there.
+        gateway.WriteConfig(WithBoard(Config.Channel(Id, port, Peer().Port)));
+        gateway.Start();
+        Shows(gateway, "message_loss");
     }
 
     private GatewayProcess Started(JsonObject channel)

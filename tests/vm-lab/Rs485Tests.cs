@@ -52,7 +52,8 @@ public sealed class Rs485Tests(ITestOutputHelper output) : LabTest
             Wait.Until(() => UartSim.Frames(0).Count > 0, 20, "the frame again", () => $"{gateway.LedgerOf(Id)}\n{UartSim.State}\n{gateway.LastLines}");
             var events = UartSim.Events(0);
             output.WriteLine(string.Join('\n', events.Take(12)));
-            Assert.Equal(["driver0", "open", "driver1"], events.Where(e => e.What is "driver" or "open").Take(3).Select(e => e.What == "driver" ? e.What + e.Value : e.What));
+            var order = events.Where(e => e.What is "driver" or "open").Take(3).Select(e => e.What == "driver" ? e.What + e.Value : e.What);
+            Assert.Equal(["driver0", "open", "driver1"], order);
         }
         finally
         {

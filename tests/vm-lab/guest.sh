@@ -8,13 +8,17 @@ export DOTNET_EnableDiagnostics=0 DOTNET_TieredPGO=0 TERM=dumb NO_COLOR=1
 # Perl is on every Debian: reboot(2) that switches off.
 off() { perl -e 'syscall(169, 0xfee1dead, 672274793, 0x4321fedc)'; }
 trap off EXIT
+echo "guest: $(uname -r) is up"
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
+mount --bind "$1" /mnt
 for folder in /dev/shm /run /tmp /var/tmp; do mount -t tmpfs tmpfs $folder; done
+# A repository that one of these has covered is seen again in its place.
+[ -e "$1" ] || { mkdir -p "$1" && mount --bind /mnt "$1"; }
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t configfs configfs /sys/kernel/config
 
@@ -35,7 +39,7 @@ echo 1 >/sys/kernel/config/gpio-sim/lab/live
 
 cd "$1"
 mapfile -t arguments <artifacts/vm-lab/arguments
-echo "guest: $(uname -r), ready after $(cut -d' ' -f1 /proc/uptime) s"
+echo "guest: ready after $(cut -d' ' -f1 /proc/uptime) s"
 status=0
 export IOBUFFER_BINARY=$PWD/artifacts/linux-x64/iobuffer
 if [ ${#arguments[@]} -eq 5 ]; then

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tests/vm-lab/run.sh [ARGUMENT...]: builds the lab's kernel where it is not there yet, boots it and runs the lab's tests in it; arguments go to
-# their runner, such as --filter-class '*Rs485*'. Exit code 0: all of them passed. LAB_LIMIT_S: seconds until the guest is stopped.
+# their runner, such as --filter-class '*Rs485*'. Exit code 0: all of them passed; 75: the guest did not come up here.
+# LAB_LIMIT_S: seconds until the guest is stopped.
 set -euo pipefail
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -21,4 +22,8 @@ mkdir -p artifacts/logs
 printf '%s\n' --no-ansi --progress off --results-directory /tmp "$@" >artifacts/vm-lab/arguments
 TMPDIR=$memory timeout -k 5 "${LAB_LIMIT_S:-600}" "$kernel" root=/dev/root rootfstype=hostfs rootflags=/ ro mem=${memory_mb}M \
   con0=fd:0,fd:1 con=null quiet panic=-1 LAB_FRAMES="${LAB_FRAMES:-200}" init="$lab/guest.sh" -- "$PWD" </dev/null 2>&1 | tee "$log" || true
+if ! grep -q '^guest: ' "$log"; then
+  echo "This machine does not let the lab's kernel run: $(grep -v '^[[:space:]]*$' "$log" | tail -n 1)"
+  exit 75
+fi
 grep -q 'guest: tests ended with exit code 0 ' "$log" || die "The guest did not end with exit code 0: see $log."
