@@ -43,7 +43,7 @@ echo "guest: ready after $(cut -d' ' -f1 /proc/uptime) s"
 status=0
 export IOBUFFER_BINARY=$PWD/artifacts/linux-x64/iobuffer
 if [ ${#arguments[@]} -eq 5 ]; then
-  dotnet tests/IoBufferEdge.Tests/bin/Release/net10.0/IoBufferEdge.Tests.dll "${arguments[@]}" --filter-class '*KernelGpioTests' </dev/null || status=$?
+  "$DOTNET" tests/IoBufferEdge.Tests/bin/Release/net10.0/IoBufferEdge.Tests.dll "${arguments[@]}" --filter-class '*KernelGpioTests' </dev/null || status=$?
 fi
-dotnet tests/vm-lab/bin/Release/net10.0/IoBufferEdge.VmLab.dll "${arguments[@]}" </dev/null || status=$?
+"$DOTNET" tests/vm-lab/bin/Release/net10.0/IoBufferEdge.VmLab.dll "${arguments[@]}" </dev/null || status=$?
 echo "guest: tests ended with exit code $status after $(cut -d' ' -f1 /proc/uptime) s"
