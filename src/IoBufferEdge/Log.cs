@@ -89,9 +89,6 @@ public static partial class Log
     [LoggerMessage(431, LogLevel.Warning, "{Reason} It is opened again when it comes back.")]
     public static partial void SerialPortGone(ILogger logger, string reason);
 
-    [LoggerMessage(435, LogLevel.Warning, "{Port} is not there. It is opened when it comes.")]
-    public static partial void SerialPortMissing(ILogger logger, string port);
-
     [LoggerMessage(432, LogLevel.Warning, "{Reason}")]
     public static partial void SerialPortFailed(ILogger logger, string reason);
 
@@ -100,6 +97,9 @@ public static partial class Log
 
     [LoggerMessage(434, LogLevel.Information, "Channel {Channel}: the request {Request} is answered again")]
     public static partial void PollAnsweredAgain(ILogger logger, string channel, string request);
+
+    [LoggerMessage(435, LogLevel.Warning, "{Port} is not there. It is opened when it comes.")]
+    public static partial void SerialPortMissing(ILogger logger, string port);
 
     // Destinations
 

@@ -64,7 +64,8 @@ public sealed class LinuxSerialPorts(DriverLines driverLines, TimeProvider time)
     {
         var result = SerialCalls.GetTermios(handle, out var termios);
         if (result == SerialCalls.NotATerminal) throw new EndpointException($"{settings.Port} is not a serial port.");
-        if (result < 0 && !IsGone(result)) throw Refused(settings, $"its settings (TCGETS2): {SerialCalls.Describe(result)}");
+        if (result < 0 && !IsGone(result))
+            throw new EndpointException($"The driver of {settings.Port} does not tell its settings (TCGETS2): {SerialCalls.Describe(result)}.");
         if (result < 0) return false;
         termios.Input = InputModes.MarkErrors | (settings.HasParity ? InputModes.CheckParity : InputModes.None)
             | (settings.FlowControl == "XON/XOFF" ? InputModes.ObeyXoff | InputModes.SendXoff : InputModes.None);
