@@ -28,19 +28,23 @@ count_tests() {
   awk '$1 ~ /^(succeeded|failed|skipped):$/ { n[$1] += $2 } END { print n["succeeded:"] + 0, n["failed:"] + 0, n["skipped:"] + 0 }' "$1"
 }
 
-# run_lab: what needs simulated hardware, in the VM lab; one skip where that can't be.
+# skip_lab REASON: the whole lab counts as one skip.
+skip_lab() {
+  say "skipped: the VM lab ($1)"
+  add_counts "VM lab" 0 "0 0 1"
+}
+
+# run_lab: what needs simulated hardware, in the VM lab.
 run_lab() {
   local log=artifacts/logs/vm-lab.log status=0
-  say "VM lab"
   if [ "$(uname -m)" != x86_64 ]; then
-    say "skipped: the VM lab's kernel runs on x86_64 alone"
-    add_counts "VM lab" 0 "0 0 1"
+    skip_lab "its kernel runs on x86_64 alone"
     return
   fi
+  say "VM lab"
   LAB_FRAMES=$lab_frames LAB_LIMIT_S=$lab_limit_s quietly "$log" tests/vm-lab/run.sh || status=$?
   if [ $status -eq 75 ]; then
-    say "skipped: the VM lab. $(tail -n 1 "$log")"
-    add_counts "VM lab" 0 "0 0 1"
+    skip_lab "$(tail -n 1 "$log")"
     return
   fi
   add_counts "VM lab" "$status" "$(count_tests "$log")"
@@ -100,8 +104,7 @@ run_seeds $seeds
 run_crash_points "$@"
 run_tests IoBufferEdge.SystemTests
 if [ "${1:-}" = --quick ]; then
-  say "skipped: the VM lab (--quick)"
-  add_counts "VM lab" 0 "0 0 1"
+  skip_lab --quick
 else
   run_lab
 fi

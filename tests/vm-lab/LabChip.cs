@@ -6,9 +6,6 @@ internal static class LabChip
     private const string Config = "/sys/kernel/config/gpio-sim/lab";
     private static readonly string Lines = Path.Combine("/sys/devices/platform", Text(Config, "dev_name"), Text(Config, "bank/chip_name"));
 
-    /// <summary>The level of a line, whoever drives it.</summary>
-    public static bool IsHigh(int line) => Text(Lines, $"sim_gpio{line}/value") == "1";
-
     /// <summary>The level that a line takes when nobody drives it.</summary>
     public static void Pull(int line, bool high) => File.WriteAllText(Path.Combine(Lines, $"sim_gpio{line}/pull"), high ? "pull-up" : "pull-down");
 

@@ -38,12 +38,12 @@ done
 echo 1 >/sys/kernel/config/gpio-sim/lab/live
 
 cd "$1"
-mapfile -t arguments <artifacts/vm-lab/arguments
+mapfile -d '' -t arguments <artifacts/vm-lab/arguments
 echo "guest: ready after $(cut -d' ' -f1 /proc/uptime) s"
 status=0
 export IOBUFFER_BINARY=$PWD/artifacts/linux-x64/iobuffer
-if [ ${#arguments[@]} -eq 5 ]; then
-  "$DOTNET" tests/IoBufferEdge.Tests/bin/Release/net10.0/IoBufferEdge.Tests.dll "${arguments[@]}" --filter-class '*KernelGpioTests' </dev/null || status=$?
-fi
-"$DOTNET" tests/vm-lab/bin/Release/net10.0/IoBufferEdge.VmLab.dll "${arguments[@]}" </dev/null || status=$?
+run_tests() { "$DOTNET" "$@" --no-ansi --progress off --results-directory /tmp </dev/null || status=$?; }
+# Nothing is asked for in particular: the GPIO suite, which needs gpio-sim too, comes first.
+[ ${#arguments[@]} -gt 0 ] || run_tests tests/IoBufferEdge.Tests/bin/Release/net10.0/IoBufferEdge.Tests.dll --filter-class '*KernelGpioTests'
+run_tests tests/vm-lab/bin/Release/net10.0/IoBufferEdge.VmLab.dll "${arguments[@]}"
 echo "guest: tests ended with exit code $status after $(cut -d' ' -f1 /proc/uptime) s"

@@ -19,11 +19,11 @@ memory=/dev/shm
 # A guest's first process that ends makes its kernel panic; its last line says how the tests ended.
 log=artifacts/logs/vm-lab-guest.log
 mkdir -p artifacts/logs
-printf '%s\n' --no-ansi --progress off --results-directory /tmp "$@" >artifacts/vm-lab/arguments
+for argument in "$@"; do printf '%s\0' "$argument"; done >artifacts/vm-lab/arguments
 TMPDIR=$memory timeout -k 5 "${LAB_LIMIT_S:-600}" "$kernel" root=/dev/root rootfstype=hostfs rootflags=/ ro mem=${memory_mb}M \
   con0=fd:0,fd:1 con=null quiet panic=-1 LAB_FRAMES="${LAB_FRAMES:-200}" \
   DOTNET="$(readlink -f "$(command -v dotnet)")" init="$lab/guest.sh" -- "$PWD" </dev/null 2>&1 | tee "$log" || true
-if ! grep -q '^guest: ' "$log"; then
+if ! grep -q -e '^guest: ' -e 'Kernel panic' "$log"; then
   echo "This machine does not let the lab's kernel run: $(grep -v '^[[:space:]]*$' "$log" | tail -n 1)"
   exit 75
 fi
