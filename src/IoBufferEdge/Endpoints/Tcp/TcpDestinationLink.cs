@@ -190,8 +190,10 @@ internal sealed class TcpDestinationLink : IDestinationLink
         var state = _connection.Inspect();
         lock (_lock)
         {
-            if (_end is not null || _closing || !state.Established || state.PeerFinished)
+            if (_end is not null || (_closing && !_standsStill) || !state.Established || state.PeerFinished)
                 throw new IOException(_end?.Reason ?? $"{_connection.Remote} has closed the connection.");
+            // A peer that stands still is given minutes to end: a sender that gave up now would cut them short.
+            if (_closing) return 0;
         }
 
         if (!IsTransport) return run.Count;
