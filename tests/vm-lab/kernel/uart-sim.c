@@ -660,8 +660,11 @@ static int control_locked(struct uart_sim *u, const char *what, const char *argu
 		u->port.rs485_supported = rs485_supported;
 	else if (!strcmp(what, "rs485") && !strcmp(argument, "refuse"))
 		memset(&u->port.rs485_supported, 0, sizeof(rs485_supported));
-	else if (!strcmp(what, "rs485") && !strcmp(argument, "on"))
-		u->port.rs485.flags = SER_RS485_ENABLED | SER_RS485_RTS_ON_SEND;	/* as a device tree does it */
+	else if (!strcmp(what, "rs485") && !strcmp(argument, "on")) {
+		/* As a device tree does it: before anybody opens the port, and with RTS down, whoever left it up. */
+		u->port.rs485.flags = SER_RS485_ENABLED | SER_RS485_RTS_ON_SEND;
+		kernel_rts(u, false, ktime_get_ns());
+	}
 	else if (!strcmp(what, "rs485") && !strcmp(argument, "off"))
 		memset(&u->port.rs485, 0, sizeof(u->port.rs485));
 	else
