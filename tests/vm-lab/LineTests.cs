@@ -20,7 +20,7 @@ public sealed class LineTests(ITestOutputHelper output) : LabTest
             var line = NumberedLine(round, LineBytes);
             device.Write(line, 0, line.Length);
             Wait.Until(() => peer.Bytes.Length >= (round + 1) * LineBytes, 10, $"line {round} behind TCP", () => gateway.LastLines);
-            PullAndPlug();
+            PullAndPlug(gateway);
         }
 
         Assert.Equal(Enumerable.Range(0, 5).SelectMany(i => NumberedLine(i, LineBytes)), peer.Bytes);
@@ -41,7 +41,7 @@ public sealed class LineTests(ITestOutputHelper output) : LabTest
         for (var pull = 1; pull <= 3; pull++)
         {
             Wait.Until(() => Collect() > pull * 300, 20, "bytes in the middle of a frame", () => gateway.LastLines);
-            PullAndPlug();
+            PullAndPlug(gateway);
         }
 
         Wait.Until(() => Collect() >= 0 && gateway.LedgerOf(Id) is { Buffered: 0, Delivered: Lines }, 30, "everything delivered",
@@ -65,9 +65,9 @@ public sealed class LineTests(ITestOutputHelper output) : LabTest
     {
         var peer = Peer();
         var gateway = StartedGateway(FromLine(9_600, peer.Port, """{"framing":{"type":"line"}}"""));
-        for (var i = 0; i < 5; i++) PullAndPlug();
+        for (var i = 0; i < 5; i++) PullAndPlug(gateway);
         var before = Count();
-        for (var i = 0; i < 100; i++) PullAndPlug();
+        for (var i = 0; i < 100; i++) PullAndPlug(gateway);
         Thread.Sleep(500);
         var after = Count();
         output.WriteLine($"before {before}, after {after}");
@@ -102,13 +102,14 @@ public sealed class LineTests(ITestOutputHelper output) : LabTest
     }
 
     /// <summary>The gateway's port goes and comes back; within a second it is open again.</summary>
-    private static void PullAndPlug()
+    private static void PullAndPlug(GatewayProcess gateway)
     {
         UartSim.Control("0 unplug");
         Thread.Sleep(20);
         UartSim.Control("0 plug");
         var plugged = Stopwatch.GetTimestamp();
-        Wait.Until(() => UartSim.Port(0)["open"] == 1, 10, "the port to be open again");
+        Wait.Until(() => UartSim.Port(0)["open"] == 1, 10, "the port to be open again",
+            () => $"{UartSim.State}\n{gateway.LastLines}");
         var took = UartSim.Events(0).Last(e => e.What == "open").At - plugged;
         Assert.True(took < 1_000_000_000, $"The port was open again {took / 1_000_000} ms after it had been plugged in; 1,000 are allowed.");
     }

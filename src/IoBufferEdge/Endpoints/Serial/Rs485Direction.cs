@@ -55,10 +55,18 @@ internal static class Rs485Direction
         }
     }
 
+    /// <summary>A device that has gone meanwhile is not asked either.</summary>
     private static bool IsUsb(string port)
     {
-        var device = File.ResolveLinkTarget(port, returnFinalTarget: true)?.FullName ?? port;
-        return Path.GetFileName(device) is { } name
-            && (name.StartsWith("ttyUSB", StringComparison.Ordinal) || name.StartsWith("ttyACM", StringComparison.Ordinal));
+        try
+        {
+            var device = File.ResolveLinkTarget(port, returnFinalTarget: true)?.FullName ?? port;
+            return Path.GetFileName(device) is { } name
+                && (name.StartsWith("ttyUSB", StringComparison.Ordinal) || name.StartsWith("ttyACM", StringComparison.Ordinal));
+        }
+        catch (IOException)
+        {
+            return true;
+        }
     }
 }

@@ -164,10 +164,12 @@ public sealed class SerialLine
 
                 Log.SerialPortOpened(_log, Settings.Port, port.Summary);
             }
-            catch (EndpointException e)
+            catch (Exception e)
             {
-                if (_failure != e.Message) Log.SerialPortFailed(_log, e.Message);
-                lock (_lock) _failure = e.Message;
+                // A device may go at any moment of its opening. Whatever that throws, the path is looked at again.
+                var failure = e is EndpointException ? e.Message : $"{Settings.Port} cannot be opened: {e.Message}";
+                if (_failure != failure) Log.SerialPortFailed(_log, failure);
+                lock (_lock) _failure = failure;
             }
         }
 

@@ -1,6 +1,8 @@
 using System.Text;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints;
+using IoBufferEdge.Endpoints.Serial;
+using IoBufferEdge.Interop.Linux;
 using IoBufferEdge.Tests.Endpoints.Tcp;
 
 namespace IoBufferEdge.Tests.Endpoints.Serial;
@@ -51,6 +53,33 @@ public sealed class HotPlugTests : IDisposable
         await using var link = await connecting.AsTask().WaitAsync(TimeSpan.FromSeconds(20));
         await _device.Pty.WriteAsync("now\n");
         await run.CountAsync(1);
+    }
+
+    /// <summary>A plug with a loose contact: the device goes while it is being opened, and whatever that throws is no end.</summary>
+    [Fact]
+    public async Task A_port_that_breaks_while_it_is_opened_is_opened_again()
+    {
+        var openings = 0;
+        var rig = new SerialRig(opening: () =>
+        {
+            if (++openings is 2 or 3) throw new FileNotFoundException("it went");
+        });
+        await using var run = await rig.StartAsync(SerialRig.Source(_device.Path) with { Framing = Lines });
+        _device.Unplug();
+        _device.Plug();
+        await Wait.UntilAsync(() => openings == 3);
+        Assert.Equal($"{_device.Path} cannot be opened: it went", run.Source.Status.Detail);
+        await Wait.UntilAsync(() => openings == 4 && run.Source.Status.State == EndpointState.Connected);
+        await _device.Pty.WriteAsync("after\n");
+        await run.CountAsync(1);
+    }
+
+    [Fact]
+    public void A_device_that_goes_right_behind_its_opening_is_no_failure()
+    {
+        using var handle = SerialCalls.Open(_device.Pty.Path, out _);
+        var settings = SerialSettings.From(SerialRig.Source("/dev/it-went"));
+        Assert.Equal(Rs485Mode.None, Rs485Direction.Take(handle, settings));
     }
 
     [Fact]

@@ -15,10 +15,12 @@ internal sealed class SerialRig
     private readonly EndpointContext _context;
 
     /// <param name="tap">Sees every arrival as the source does.</param>
-    public SerialRig(Action<SerialArrival>? tap = null)
+    /// <param name="opening">Called before a port is opened.</param>
+    public SerialRig(Action<SerialArrival>? tap = null, Action? opening = null)
     {
         var time = TimeProvider.System;
-        var lines = new SerialLines(new TappedPorts(new LinuxSerialPorts(new DriverLines(LinuxGpioChip.Open), time), tap), time, NullLogger.Instance);
+        var ports = new TappedPorts(new LinuxSerialPorts(new DriverLines(LinuxGpioChip.Open), time), tap, opening);
+        var lines = new SerialLines(ports, time, NullLogger.Instance);
         _context = new EndpointContext(
             new SocketNetwork(time, NullLogger.Instance), new MemoryBudget(12 << 20), time, new Random(1), NullLogger.Instance, lines);
     }
@@ -116,10 +118,13 @@ internal sealed class RunningLink : IAsyncDisposable
 }
 
 /// <summary>Real ports, with a listener on what is read from them.</summary>
-internal sealed class TappedPorts(ISerialPorts ports, Action<SerialArrival>? tap) : ISerialPorts
+internal sealed class TappedPorts(ISerialPorts ports, Action<SerialArrival>? tap, Action? opening) : ISerialPorts
 {
-    public ISerialPort? Open(SerialSettings settings, Action changed) =>
-        ports.Open(settings, changed) is { } port ? tap is null ? port : new TappedPort(port, tap) : null;
+    public ISerialPort? Open(SerialSettings settings, Action changed)
+    {
+        opening?.Invoke();
+        return ports.Open(settings, changed) is { } port ? tap is null ? port : new TappedPort(port, tap) : null;
+    }
 
     public void Release(SerialSettings settings) => ports.Release(settings);
 
