@@ -78,7 +78,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         using var signals = new Signals(_stop, () => _ = ReloadOnSignalAsync());
         var random = Random.Shared;
         var network = new SocketNetwork(_time, log);
-        var storeOptions = new RocksStoreOptions { Directory = folder.Store, DeviceMaxBytes = config.Buffer.DeviceMaxBytes };
+        var storeOptions = new RocksStoreOptions { Directory = folder.Store };
         var serial = new SerialLines(new LinuxSerialPorts(_driverLines, _time), _time, log);
         EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log, serial);
         await using var gateway = new Gateway(config, new GatewayServices(

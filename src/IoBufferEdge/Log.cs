@@ -75,8 +75,8 @@ public static partial class Log
     [LoggerMessage(303, LogLevel.Warning, "The ballast was given back, so that records can still be written: {Reason}")]
     public static partial void StoreBallastReleased(ILogger log, string reason);
 
-    [LoggerMessage(304, LogLevel.Warning, "No room for the ballast {Path}: a full medium stops cursor and park records too.")]
-    public static partial void StoreWithoutBallast(ILogger log, string path);
+    [LoggerMessage(304, LogLevel.Warning, "No room for the ballast {Path}: nothing new is taken until {Bytes} bytes are free.")]
+    public static partial void StoreWithoutBallast(ILogger log, string path, long bytes);
 
     [LoggerMessage(305, LogLevel.Warning, "The high-water mark was not written: {Reason}")]
     public static partial void StoreMarkNotWritten(ILogger log, string reason);

@@ -96,6 +96,12 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         await process.OperateAsync();
     }
 
+    public ValueTask<bool> ReserveAsync()
+    {
+        Demand(!_busy, "room set aside during a commit or reopening");
+        return ValueTask.FromResult(!disk.Full);
+    }
+
     public async ValueTask<BlockReading> ReadAsync(int queue, long sequence, IBlockVisitor visitor)
     {
         await process.OperateAsync();

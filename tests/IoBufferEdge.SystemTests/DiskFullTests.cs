@@ -5,139 +5,165 @@ using Xunit;
 namespace IoBufferEdge.SystemTests;
 
 /// <summary>The disk is full: sources stop, delivery goes on, and all of it recovers by itself when there is room again.</summary>
-public class DiskFullTests(ITestOutputHelper output) : SystemTest(output)
+public sealed class DiskFullTests : SystemTest
 {
+    private readonly Ledger _ledger = new();
+    private readonly int _port = FreePort.Tcp();
+    private readonly SmallDisk _disk;
+    private readonly Receiver _receiver;
+    private readonly GatewayProcess _gateway;
+
+    /// <summary>A gateway on a small disk, not started yet; its destination is away.</summary>
+    public DiskFullTests(ITestOutputHelper output) : base(output)
+    {
+        _disk = Keep(new SmallDisk());
+        _receiver = Keep(new Receiver(_ledger));
+        var channel = Config.Channel(Id, _port, _receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""");
+        _gateway = Keep(new GatewayProcess(Config.Gateway(channel), dataFolder: Path.Combine(_disk.Folder, "data")));
+    }
+
     [Fact]
     public void Sources_stop_and_recover()
     {
-        if (!TryMount(out var folder))
-            Assert.Skip("A small file system can be mounted by root only (and not in every container).");
-        try
-        {
-            var ledger = new Ledger();
-            var receiver = Keep(new Receiver(ledger));
-            var port = FreePort.Tcp();
-            var channel = Config.Channel(Id, port, receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""");
-            using var gateway = new GatewayProcess(Config.Gateway(channel), dataFolder: Path.Combine(folder, "data"));
-            gateway.Start();
-            using var sender = new NumberedSender(ledger, new SenderOptions { Kind = SenderKind.Bytes, Port = port, MessageBytes = 8192 });
-            // With the destination away the backlog fills the disk; then the acknowledgements stop, and the process stays.
-            Wait.Until(() => ledger.Acknowledged > 0, 20, "the first acknowledgement", () => gateway.LastLines);
-            Wait.UntilQuiet(() => ledger.Acknowledged, 3, 60);
-            var whenFull = ledger.Acknowledged;
-            Assert.False(gateway.HasExited, gateway.LastLines);
-            Output.WriteLine($"full after {whenFull} messages: {new DriveInfo(folder).AvailableFreeSpace / 1000} kB free");
+        _gateway.Start();
+        using var sender = FullSpeedSender();
+        // With the destination away the backlog fills the disk; then the acknowledgements stop, and the process stays.
+        Wait.Until(() => _ledger.Acknowledged > 0, 20, "the first acknowledgement", State);
+        Wait.UntilQuiet(() => _ledger.Acknowledged, 3, 60);
+        var whenFull = _ledger.Acknowledged;
+        Assert.False(_gateway.HasExited, _gateway.LastLines);
+        Output.WriteLine($"full after {whenFull} messages: {_disk.FreeBytes / 1000} kB free");
 
-            receiver.Up();
-            Wait.Until(() => ledger.HighestRead >= whenFull, 60, "the whole backlog at the receiver",
-                () => $"{ledger}\n{gateway.LastLines}");
-            Wait.Until(() => ledger.Acknowledged > whenFull + 1000, 60, "acknowledgements after there was room again",
-                () => $"{ledger}\n{gateway.LastLines}");
-            gateway.Kill();
-            gateway.Start();
-            Settle(ledger, sender, gateway);
-        }
-        finally
+        _receiver.Up();
+        Wait.Until(() => _ledger.HighestRead >= whenFull, 60, "the whole backlog at the receiver", State);
+        Accepts("room again", messages: 1000);
+        _gateway.Kill();
+        _gateway.Start();
+        Settle(_ledger, sender, _gateway);
+    }
+
+    /// <summary>A destination that comes and goes lets the medium run full and get room again and again, each time at another place in
+    /// the store's logs and tables.</summary>
+    [Fact]
+    public void Full_again_and_again()
+    {
+        _gateway.Start();
+        using var sender = FullSpeedSender();
+        for (var round = 0; round < 10; round++)
         {
-            Shell("umount", "-l", folder);
-            Directory.Delete(folder);
+            Wait.UntilQuiet(() => _ledger.Acknowledged, 0.5, 60);
+            var backlog = _ledger.Acknowledged - _ledger.HighestRead;
+            var target = _ledger.HighestRead + 1 + backlog * (1 + round % 5) / 5;
+            _receiver.Up();
+            Wait.Until(() => _ledger.HighestRead >= target, 30, $"the backlog at the receiver in round {round}", State);
+            _receiver.Down(ConnectionEnd.Reset);
         }
+
+        _receiver.Up();
+        Settle(_ledger, sender, _gateway);
     }
 
     /// <summary>Full before the first start, under load with more and less room left, at a restart and behind a kill.</summary>
     [Fact]
     public void At_every_stage_the_process_stays_or_says_why_and_room_lets_it_go_on()
     {
-        if (!TryMount(out var folder))
-            Assert.Skip("A small file system can be mounted by root only (and not in every container).");
-        try
+        _disk.Fill(0);
+        _gateway.Launch();
+        Assert.Contains(_gateway.WaitForExit(20), (int[])[74, 75]);
+        Assert.Contains(_disk.Folder, _gateway.LastLines);
+        _disk.Clear();
+        _gateway.Start();
+        using var sender = new NumberedSender(_ledger, new SenderOptions
         {
-            var ledger = new Ledger();
-            var receiver = Keep(new Receiver(ledger));
-            var port = FreePort.Tcp();
-            var channel = Config.Channel(Id, port, receiver.Port, """{"ack":{"type":"bytes","ack_hex":"06"}}""");
-            using var gateway = new GatewayProcess(Config.Gateway(channel), dataFolder: Path.Combine(folder, "data"));
-            var filler = Path.Combine(folder, "filler");
-            Fill(filler, 0);
-            gateway.Launch();
-            Assert.Contains(gateway.WaitForExit(20), (int[])[74, 75]);
-            Assert.Contains(folder, gateway.LastLines);
-            File.Delete(filler);
-            gateway.Start();
-            using var sender = new NumberedSender(ledger, new SenderOptions
+            Kind = SenderKind.Bytes, Port = _port, MessageBytes = 2000, RatePerS = 2000,
+        });
+        var stage = 0;
+        foreach (var left in (int[])[0, 4096, 100_000, 1_000_000, 10_000_000])
+        {
+            Accepts($"room again after stage {stage}");
+            var ballast = Path.Combine(_disk.Folder, "data", "store.ballast");
+            Wait.Until(() => new FileInfo(ballast) is { Exists: true, Length: > 0 }, 20, "the ballast", State);
+            _disk.Fill(left);
+            Wait.UntilQuiet(() => _ledger.Acknowledged, 1, 10);
+            Assert.False(_gateway.HasExited, _gateway.LastLines);
+            if (stage++ % 2 == 0)
             {
-                Kind = SenderKind.Bytes, Port = port, MessageBytes = 2000, RatePerS = 2000,
-            });
-            var stage = 0;
-            foreach (var left in (int[])[0, 4096, 100_000, 1_000_000, 10_000_000])
-            {
-                Accepts(ledger, gateway, $"room again after stage {stage}");
-                var ballast = Path.Combine(folder, "data", "store.ballast");
-                Wait.Until(() => new FileInfo(ballast) is { Exists: true, Length: > 0 }, 20, "the ballast", () => gateway.LastLines);
-                Fill(filler, left);
-                Wait.UntilQuiet(() => ledger.Acknowledged, 1, 10);
-                Assert.False(gateway.HasExited, gateway.LastLines);
-                if (stage++ % 2 == 0)
-                {
-                    gateway.Kill();
-                    gateway.Start();
-                }
-
-                // What is acknowledged is delivered although nothing can be taken.
-                var target = ledger.Acknowledged;
-                receiver.Up();
-                Wait.Until(() => ledger.HighestRead >= target, 30, $"the backlog with {left} bytes left", () => $"{ledger}\n{gateway.LastLines}");
-                receiver.Down(ConnectionEnd.Reset);
-                Assert.False(gateway.HasExited, gateway.LastLines);
-                File.Delete(filler);
+                _gateway.Kill();
+                _gateway.Start();
             }
 
-            Accepts(ledger, gateway, "room again at the end");
-            receiver.Up();
-            Settle(ledger, sender, gateway);
+            // What is acknowledged is delivered although nothing can be taken.
+            var target = _ledger.Acknowledged;
+            _receiver.Up();
+            Wait.Until(() => _ledger.HighestRead >= target, 30, $"the backlog with {left} bytes left", State);
+            _receiver.Down(ConnectionEnd.Reset);
+            Assert.False(_gateway.HasExited, _gateway.LastLines);
+            _disk.Clear();
         }
-        finally
+
+        Accepts("room again at the end");
+        _receiver.Up();
+        Settle(_ledger, sender, _gateway);
+    }
+
+    private NumberedSender FullSpeedSender() =>
+        new(_ledger, new SenderOptions { Kind = SenderKind.Bytes, Port = _port, MessageBytes = 8192 });
+
+    private void Accepts(string when, int messages = 300)
+    {
+        var target = _ledger.Acknowledged + messages;
+        Wait.Until(() => _ledger.Acknowledged >= target, 60, $"acknowledgements: {when}", State);
+    }
+
+    private string State() => $"{_ledger}\n{_disk.FreeBytes} bytes free\n{_gateway.LastLines}";
+
+    /// <summary>A file system of 96 MB with nothing on it. The test is skipped where none can be mounted.</summary>
+    private sealed class SmallDisk : IDisposable
+    {
+        public SmallDisk()
         {
-            Shell("umount", "-l", folder);
-            Directory.Delete(folder);
+            Folder = WorkFolder.Create();
+            if (Libc.IsRoot && Run("mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", Folder) == 0) return;
+            Directory.Delete(Folder);
+            Assert.Skip("A small file system can be mounted by root only (and not in every container).");
         }
-    }
 
-    private static void Accepts(Ledger ledger, GatewayProcess gateway, string when)
-    {
-        var target = ledger.Acknowledged + 300;
-        Wait.Until(() => ledger.Acknowledged >= target, 30, $"acknowledgements: {when}", () => $"{ledger}\n{gateway.LastLines}");
-    }
+        public string Folder { get; }
 
-    private static void Fill(string file, long left)
-    {
-        using var stream = new FileStream(file, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
-        var bytes = new byte[1 << 16];
-        try
+        public long FreeBytes => new DriveInfo(Folder).AvailableFreeSpace;
+
+        private string Filler => Path.Combine(Folder, "filler");
+
+        /// <summary>Somebody else takes the room.</summary>
+        public void Fill(long left)
         {
-            for (var free = new DriveInfo(Path.GetDirectoryName(file)!).AvailableFreeSpace - left; free > 0; free -= bytes.Length)
-                stream.Write(bytes, 0, (int)Math.Min(free, bytes.Length));
+            using var stream = new FileStream(Filler, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
+            var bytes = new byte[1 << 16];
+            try
+            {
+                for (var free = FreeBytes - left; free > 0; free -= bytes.Length)
+                    stream.Write(bytes, 0, (int)Math.Min(free, bytes.Length));
+            }
+            catch (IOException)
+            {
+                // The gateway took the last page.
+            }
         }
-        catch (IOException)
+
+        public void Clear() => File.Delete(Filler);
+
+        public void Dispose()
         {
-            // Somebody else took the last page.
+            Run("umount", "-l", Folder);
+            Directory.Delete(Folder);
         }
-    }
 
-    private static bool TryMount(out string folder)
-    {
-        folder = WorkFolder.Create();
-        if (Libc.IsRoot && Shell("mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", folder) == 0)
-            return true;
-        Directory.Delete(folder);
-        return false;
-    }
-
-    private static int Shell(string program, params string[] arguments)
-    {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
-        process.StandardError.ReadToEnd();
-        process.WaitForExit();
-        return process.ExitCode;
+        private static int Run(string program, params string[] arguments)
+        {
+            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            return process.ExitCode;
+        }
     }
 }

@@ -14,9 +14,6 @@ public sealed class Committer : IAsyncDisposable
     /// <summary>Bound on one batch over all queues; the rest waits for the next one.</summary>
     private const int BatchBytesMax = 4 << 20;
 
-    /// <summary>Free room from which on blocks are written again after the medium was full: the ballast's, and as much again.</summary>
-    private const long RoomToResumeBytes = 32 << 20;
-
     private static readonly TimeSpan EmptyBatchDelay = TimeSpan.FromMilliseconds(1);
 
     private const long RoomCheckUs = 500_000;
@@ -35,6 +32,7 @@ public sealed class Committer : IAsyncDisposable
     private readonly List<ChannelBuffer> _inBatch = [];
     private long _plannedWakeUs = long.MaxValue;
     private long _nextRatedUs;
+    private long _nextRoomCheckUs;
     private long _minIntervalUs;
     private long _deviceMaxBytes;
     private bool _stopping;
@@ -59,8 +57,8 @@ public sealed class Committer : IAsyncDisposable
     public bool StoreIsFailing => Failure is not null;
 
     /// <summary>
-    /// The medium is full: only cursors, parks and discards are written, into the room that the ballast gave; new blocks wait until there
-    /// is room for as much again.
+    /// The medium is full: only cursors, parks and discards are written, into the room that the ballast gave; new blocks wait until the
+    /// ballast is whole again.
     /// </summary>
     internal bool RecordsOnly { get; private set; }
 
@@ -81,7 +79,7 @@ public sealed class Committer : IAsyncDisposable
     /// <param name="withoutReserve">A former life left the medium full: what little room there is belongs to records, and to the next start.</param>
     public void Start(bool withoutReserve = false)
     {
-        if (withoutReserve && !HasRoom)
+        if (withoutReserve)
         {
             RecordsOnly = true;
             Failure = new StoreException("The medium is nearly full: nothing new is taken until there is room.", outOfSpace: true);
@@ -122,14 +120,14 @@ public sealed class Committer : IAsyncDisposable
         {
             var dueUs = EarliestDue(out var rateLimited);
             var wakeUs = rateLimited ? Math.Max(dueUs, _nextRatedUs) : dueUs;
-            if (RecordsOnly) wakeUs = Math.Min(wakeUs, _clock.NowUs + RoomCheckUs);
+            if (RecordsOnly && await FindsRoomAsync()) continue;
+            if (RecordsOnly) wakeUs = Math.Min(wakeUs, _nextRoomCheckUs);
             var waitUs = wakeUs - _clock.NowUs;
             if (waitUs > 0)
             {
                 Interlocked.Exchange(ref _plannedWakeUs, wakeUs);
                 await _wake.WaitAsync(wakeUs == long.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMicroseconds(Math.Min(waitUs, 3_600_000_000)));
                 Interlocked.Exchange(ref _plannedWakeUs, long.MinValue);
-                if (RecordsOnly) LookForRoom();
                 continue;
             }
 
@@ -207,13 +205,15 @@ public sealed class Committer : IAsyncDisposable
         }
     }
 
-    private bool HasRoom => _store.Usage.FreeBytes >= Math.Min(RoomToResumeBytes, _deviceMaxBytes / 8);
-
-    private void LookForRoom()
+    /// <summary>Every <see cref="RoomCheckUs"/>: blocks are written again when the ballast could be made whole.</summary>
+    private async ValueTask<bool> FindsRoomAsync()
     {
-        if (!HasRoom) return;
+        if (_clock.NowUs < _nextRoomCheckUs) return false;
+        _nextRoomCheckUs = _clock.NowUs + RoomCheckUs;
+        if (!await _store.ReserveAsync()) return false;
         RecordsOnly = false;
         NoteWorking();
+        return true;
     }
 
     private CommitBatch TakeBatch()
@@ -265,6 +265,7 @@ public sealed class Committer : IAsyncDisposable
             catch (StoreException e)
             {
                 Failure = e;
+                RecordsOnly |= e.OutOfSpace;
             }
         }
     }

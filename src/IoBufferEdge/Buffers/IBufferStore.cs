@@ -8,7 +8,8 @@ namespace IoBufferEdge.Buffers;
 /// batch and everything before it survive a power cut. When it throws, the outcome is unknown: the batch may be readable now and
 /// gone after a power cut; the caller reopens and writes it again. What <see cref="OpenAsync"/> reports is durable.
 /// The store trims by itself: a block goes once a durable cursor has reached its last number.
-/// Calls: one <see cref="OpenAsync"/> first; then one <see cref="CommitAsync"/> or <see cref="ReopenAsync"/> at a time, reads beside it.
+/// Calls: one <see cref="OpenAsync"/> first; then one <see cref="CommitAsync"/>, <see cref="ReopenAsync"/> or <see cref="ReserveAsync"/>
+/// at a time, reads beside it.
 /// </summary>
 public interface IBufferStore : IAsyncDisposable
 {
@@ -23,6 +24,12 @@ public interface IBufferStore : IAsyncDisposable
     /// <summary>Closes and opens the engine after a failed commit. What reads back is durable only after a later commit.</summary>
     /// <exception cref="StoreException">Still failing: try again later; reads fail until then.</exception>
     ValueTask ReopenAsync();
+
+    /// <summary>
+    /// Sets room aside for the records of a full medium (the ballast). False: there is too little, and no block may be written until
+    /// there is, or the next failure could find no room to begin again in.
+    /// </summary>
+    ValueTask<bool> ReserveAsync();
 
     /// <summary>
     /// Shows the visitor the block of <paramref name="queue"/> that contains <paramref name="sequence"/>, or, if none does, the one

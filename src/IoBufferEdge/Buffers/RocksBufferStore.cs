@@ -15,11 +15,9 @@ namespace IoBufferEdge.Buffers;
 public sealed class RocksBufferStore : IBufferStore
 {
     private static readonly TimeSpan MarkEvery = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan BallastRetryEvery = TimeSpan.FromSeconds(1);
 
     /// <summary>On a fuller medium the old log stays as it is: what little room there is belongs to records.</summary>
     private const long RoomToWriteAnew = 16 << 20;
-
 
     private readonly RocksStoreOptions _options;
     private readonly TimeProvider _time;
@@ -39,7 +37,6 @@ public sealed class RocksBufferStore : IBufferStore
     private bool _markIsDue;
     private bool _markFails;
     private long _markWrittenAt;
-    private long _ballastTriedAt;
     private long _life;
 
     public RocksBufferStore(RocksStoreOptions options, TimeProvider time, Random random, ILogger log)
@@ -57,6 +54,8 @@ public sealed class RocksBufferStore : IBufferStore
     public async ValueTask CommitAsync(CommitBatch batch) => await _thread.RunAsync(() => Commit(batch));
 
     public async ValueTask ReopenAsync() => await _thread.RunAsync(Reopen);
+
+    public ValueTask<bool> ReserveAsync() => _thread.RunAsync(Reserve);
 
     public ValueTask<BlockReading> ReadAsync(int queue, long sequence, IBlockVisitor visitor)
     {
@@ -136,7 +135,7 @@ public sealed class RocksBufferStore : IBufferStore
         if (logBytes > 0 && StoreUsageMeter.FreeBytes(_options) >= RoomToWriteAnew) WriteLogAnew();
         var contents = _contents!;
         if (mark?.Generation != contents.Generation) WriteMark();
-        TryMakeBallast();
+        if (!Reserve()) Log.StoreWithoutBallast(_log, _options.BallastPath, 2 * _options.BallastBytes);
         return new StoreOpening(
             contents.Generation, [.. contents.Queues.Select(q => Opening(q.Key, q.Value, mark))], contents.RunningUs, salvage)
         {
@@ -260,10 +259,8 @@ public sealed class RocksBufferStore : IBufferStore
         var hasBlocks = batch.Queues.Exists(q => q.Blocks.Count > 0);
         _markIsDue |= hasBlocks;
         if (markNow || _markIsDue && _time.GetElapsedTime(_markWrittenAt) >= MarkEvery) WriteMark();
-        if (_ballast.HeldBytes > 0) return;
         // On a full medium only records are written, and no segment is switched: what was delivered gives its room back here.
-        if (!hasBlocks) _writer!.DeleteUnneeded();
-        if (_time.GetElapsedTime(_ballastTriedAt) >= BallastRetryEvery) TryMakeBallast();
+        if (_ballast.HeldBytes == 0 && !hasBlocks) _writer!.DeleteUnneeded();
     }
 
     private void Reopen()
@@ -363,12 +360,7 @@ public sealed class RocksBufferStore : IBufferStore
         _markWrittenAt = _time.GetTimestamp();
     }
 
-    private void TryMakeBallast()
-    {
-        _ballastTriedAt = _time.GetTimestamp();
-        var had = _ballast.HeldBytes > 0;
-        if (!_ballast.TryMake(StoreUsageMeter.FreeBytes(_options)) && !had) Log.StoreWithoutBallast(_log, _options.BallastPath);
-    }
+    private bool Reserve() => _ballast.TryMake(StoreUsageMeter.FreeBytes(_options));
 
     private StoreException ToStoreException(string what, RocksException failure) =>
         new($"{_options.Directory}: cannot {what} the store: {failure.Message}",

@@ -12,17 +12,17 @@ public sealed record RocksStoreOptions
     /// <summary>The engine's folder. Its parent is the data folder: high-water mark, ballast and quarantine lie beside it.</summary>
     public required string Directory { get; init; }
 
-    /// <summary>What all queues together may take (<c>device_max_bytes</c>); a small device gets a small ballast.</summary>
-    public long DeviceMaxBytes { get; init; } = 4L << 30;
-
     /// <summary>A segment is closed at so many bytes of blocks: below the memtable, so that the engine never cuts one itself.</summary>
     public int SegmentBytes { get; init; } = 6 << 20;
 
     /// <summary>Consumed blocks of the open segment are deleted in ranges of at least so many bytes per queue.</summary>
     public int TrimBytes { get; init; } = 256 << 10;
 
-    /// <summary>Room kept for park, discard and cursor records on a full medium; the engine needs more than a memtable.</summary>
-    public long BallastBytes { get; init; } = 16 << 20;
+    /// <summary>
+    /// Room kept for a full medium. The engine needs most of it to begin again: what is in its logs, up to two memtables and a batch,
+    /// becomes tables before the logs go. The rest is for park, discard and cursor records.
+    /// </summary>
+    public long BallastBytes { get; init; } = 24 << 20;
 
     /// <summary>Replaced only by a test that cuts the power: it must know what was synced before the engine was opened.</summary>
     internal Action<string> SyncFile { get; init; } = LinuxFiles.SyncData;

@@ -67,8 +67,8 @@ internal static class GatewayKeys
         {
             OnRead = (buffer, problems) => problems.BufferDefaults = buffer.Defaults,
         }
-        .Key("device_max_bytes", "How much all channels together may hold (4294967296).",
-            Bytes(1 << 20), (b, v) => b with { DeviceMaxBytes = v })
+        .Key("device_max_bytes", "How much all channels together may hold, the store's logs and its ballast with it (4294967296).",
+            Bytes(64 << 20), (b, v) => b with { DeviceMaxBytes = v })
         .Key("max_syncs_per_s", "How often a second waiting time alone may cause a sync (50).",
             Integer(1, 1000), (b, v) => b with { MaxSyncsPerS = v })
         .Key("memory_bytes", "Memory for message data, outside the managed heap (12582912).", new IntegerShape<long>(1 << 20, 1L << 40),

@@ -140,7 +140,7 @@ public sealed class ConfigReadingTests
             { "$schema": "iobuffer.schema.json", "schema_version": 1,
               "device": { "id": "gw-1" },
               "http": { "metrics_listen": "127.0.0.1:9000" },
-              "buffer": { "device_max_bytes": 2000000, "max_syncs_per_s": 7, "memory_bytes": 4000000,
+              "buffer": { "device_max_bytes": 70000000, "max_syncs_per_s": 7, "memory_bytes": 4000000,
                 "max_delay_ms": 33, "max_bytes": 1000000 },
               "channels": [ {
                 "id": "one", "name": "Erster", "enabled": false,
@@ -184,7 +184,7 @@ public sealed class ConfigReadingTests
         Assert.Equal(expected, Assert.Single(result.Config!.Channels));
         Assert.Equal(new()
         {
-            DeviceMaxBytes = 2_000_000, MaxSyncsPerS = 7, MemoryBytes = 4_000_000,
+            DeviceMaxBytes = 70_000_000, MaxSyncsPerS = 7, MemoryBytes = 4_000_000,
             Defaults = new() { MaxDelayMs = 33, MaxBytes = 1_000_000 },
         }, result.Config.Buffer);
         Assert.Equal("gw-1", result.Config.Device.Id);

@@ -191,9 +191,9 @@ public sealed class ConfigValidatorTests
     [Fact]
     public void Buffers_that_cannot_all_be_filled_are_a_warning() =>
         Assert.Equal(
-            ["warning: buffer.device_max_bytes: is 1048576, the channels' max_bytes together 1073741824: "
+            ["warning: buffer.device_max_bytes: is 67108864, the channels' max_bytes together 1073741824: "
                 + "not all can fill their buffers at once"],
-            Problems(Of(Channel(), """, "buffer":{"device_max_bytes":1048576}""")));
+            Problems(Of(Channel(), """, "buffer":{"device_max_bytes":67108864}""")));
 
     [Fact]
     public void Ids_are_unique() =>
