@@ -62,6 +62,20 @@ public class BoardFilesTests
         Assert.Equal(board.Button is not null, text.Contains($"\n  button: {board.Button?.Gpio} (", StringComparison.Ordinal));
     }
 
+    /// <summary>The page beside the board's file: what is wired where, for whoever has the screwdriver.</summary>
+    [Theory, MemberData(nameof(Ids))]
+    public void A_boards_page_names_its_ports_and_their_lines(string id)
+    {
+        var board = BoardFiles.Find(id)!;
+        var page = File.ReadAllText(Path.Combine(Folder, id, "README.md"));
+        Assert.All(board.Ports, p => Assert.Contains(p.Name, page, StringComparison.Ordinal));
+        foreach (var line in board.Ports.SelectMany(p => new[] { p.Rs485?.De, p.Rs485?.Re }).OfType<GpioLineConfig>())
+        {
+            var name = line.Chip.StartsWith("pinctrl-bcm", StringComparison.Ordinal) ? $"GPIO{line.Line} " : $"`{line.Line}`";
+            Assert.Contains(name, page, StringComparison.Ordinal);
+        }
+    }
+
     [Theory]
     [InlineData("\"kernel\":\"a1_green\"", true)]
     [InlineData("\"gpio\":{\"chip\":\"panel\",\"line\":3,\"active_low\":true}", true)]
