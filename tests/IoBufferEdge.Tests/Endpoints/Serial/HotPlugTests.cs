@@ -55,6 +55,46 @@ public sealed class HotPlugTests : IDisposable
         await run.CountAsync(1);
     }
 
+    public static TheoryData<FramingConfig, string, string> Framings => new()
+    {
+        { new() { Type = FramingType.Raw }, "frame", "fra" },
+        { new() { Type = FramingType.Line }, "frame\n", "fra" },
+        { new() { Type = FramingType.Delimiter, DelimiterHex = "0d1a" }, "fra\rme\r\u001a", "fra\r" },
+        { new() { Type = FramingType.StxEtx, StartHex = "02", EndHex = "03" }, "\u0002frame\u0003", "\u0002fra" },
+        { new() { Type = FramingType.Mllp }, "\u000bframe\u001c\r", "\u000bframe\u001c" },
+        { new() { Type = FramingType.LengthPrefix, Bytes = 2 }, "\0\u0005frame", "\0\u0005fra" },
+        { new() { Type = FramingType.Fixed, Bytes = 5 }, "frame", "fra" },
+        { new() { Type = FramingType.IdleGap, GapMs = 50 }, "frame", "fra" },
+    };
+
+    /// <summary>In the middle of a frame, at the slowest and the fastest rate: every byte that came is in a message, and the next frame begins
+    /// a new one.</summary>
+    [Theory]
+    [MemberData(nameof(Framings))]
+    public async Task Unplugged_in_the_middle_of_a_frame_every_framing_keeps_what_came(FramingConfig framing, string frame, string half)
+    {
+        foreach (var baud in (int[])[1_200, 921_600])
+        {
+            await using var run = await _rig.StartAsync(SerialRig.Source(_device.Path) with { Framing = framing, BaudRate = baud });
+            for (var i = 1; i <= 3; i++) await SendAsync(run, frame, i);
+            await _device.Pty.WriteAsync(half);
+            if (framing.Type is FramingType.Raw or FramingType.IdleGap) await run.CountAsync(4);
+            else await Task.Delay(50);
+            _device.Unplug();
+            await run.CountAsync(4);
+            _device.Plug();
+            await Wait.UntilAsync(() => run.Source.Status.State == EndpointState.Connected && run.Counter("openings") == 2);
+            for (var i = 5; i <= 7; i++) await SendAsync(run, frame, i);
+            Assert.Equal([frame, frame, frame, half, frame, frame, frame], run.Texts);
+        }
+    }
+
+    private async Task SendAsync(RunningSource run, string frame, int number)
+    {
+        await _device.Pty.WriteAsync(frame);
+        await run.CountAsync(number);
+    }
+
     /// <summary>A plug with a loose contact: the device goes while it is being opened, and whatever that throws is no end.</summary>
     [Fact]
     public async Task A_port_that_breaks_while_it_is_opened_is_opened_again()
