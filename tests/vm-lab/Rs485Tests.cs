@@ -28,8 +28,10 @@ public sealed class Rs485Tests(ITestOutputHelper output) : LabTest
     public void A_gpio_line_covers_every_bit_and_is_off_half_a_millisecond_after_the_last(int baud)
     {
         UartSim.Control("0 driver gpio 0");
-        SendFrames(baud, ByGpio, FrameCount);
+        var gateway = SendFrames(baud, ByGpio, FrameCount);
         Judge(baud, FrameCount);
+        Assert.DoesNotContain("memory may be paged out", DestinationDetail(gateway), StringComparison.Ordinal);
+        Assert.Matches(@"VmLck:\s+[1-9]", File.ReadAllText($"/proc/{gateway.Id}/status"));
     }
 
     /// <summary>A chip may keep the last value of a line that nobody holds: the next start has to free the bus before it opens anything.</summary>
@@ -147,6 +149,9 @@ public sealed class Rs485Tests(ITestOutputHelper output) : LabTest
         Wait.Until(() => gateway.LedgerOf(Id).Buffered == 0, 10, "everything delivered", () => $"{gateway.LedgerOf(Id)}");
         return gateway;
     }
+
+    private static string DestinationDetail(GatewayProcess gateway) =>
+        ChannelLedger.Channel(gateway.Status(), Id)["destination_status"]!["detail"]!.GetValue<string>();
 
     private void Judge(int baud, int count)
     {

@@ -23,6 +23,7 @@ internal sealed class LinuxSerialPort : ISerialPort
     private readonly SerialCounters _before;
     private readonly bool _driverCounts;
     private readonly DrivenSender? _driven;
+    private readonly bool _staysInMemory = true;
     private readonly Thread _reader;
     private volatile bool _closing;
     private volatile bool _full;
@@ -37,6 +38,7 @@ internal sealed class LinuxSerialPort : ISerialPort
         _driverCounts = SerialCalls.GetCounters(handle, out _before) == 0;
         if (switchDriver is not null)
         {
+            _staysInMemory = LinuxMemory.TryKeepResident();
             _driven = new DrivenSender(
                 facts.Settings, isCancelled => new LinuxDrivenWire(handle, facts.Settings.Port, switchDriver, isCancelled, time));
         }
@@ -47,7 +49,8 @@ internal sealed class LinuxSerialPort : ISerialPort
 
     public string Summary => _facts
         + (_isRealTime ? "" : ", arrival times from an ordinary thread")
-        + (_driven is null or { IsRealTime: true } ? "" : ", RS485 switched from an ordinary thread");
+        + (_driven is null or { IsRealTime: true } ? "" : ", RS485 switched from an ordinary thread")
+        + (_staysInMemory ? "" : ", memory may be paged out");
 
     public string? End => _end;
 

@@ -61,6 +61,7 @@ public sealed class SerialAbiTests
         ("TIOCM_CAR", (long)ModemLines.CarrierDetect), ("TIOCM_DSR", (long)ModemLines.Dsr),
         ("SER_RS485_ENABLED", (long)Rs485Flags.Enabled), ("SER_RS485_RTS_ON_SEND", (long)Rs485Flags.RtsOnSend),
         ("SER_RS485_RTS_AFTER_SEND", (long)Rs485Flags.RtsAfterSend), ("SER_RS485_RX_DURING_TX", (long)Rs485Flags.ReceiveDuringSend),
+        ("MCL_CURRENT", LinuxMemory.LockCurrent), ("MCL_FUTURE", LinuxMemory.LockFuture), ("MCL_ONFAULT", LinuxMemory.LockOnFault),
         ("SCHED_FIFO", LinuxThreads.RealTimePolicy), ("sizeof(struct sched_param)", sizeof(int)),
         ("sizeof(struct timespec)", Unsafe.SizeOf<LinuxThreads.TimeSpec>()),
         ("M_TRIM_THRESHOLD", LinuxMemory.TrimThreshold), ("M_MMAP_THRESHOLD", LinuxMemory.MmapThreshold),
@@ -137,6 +138,7 @@ public sealed class SerialAbiTests
         #include <time.h>
         #include <sys/eventfd.h>
         #include <sys/file.h>
+        #include <sys/mman.h>
         #include <asm/termbits.h>
         #include <asm/ioctls.h>
         #include <linux/gpio.h>
