@@ -22,11 +22,20 @@ internal static class BoardRules
         };
     }
 
-    /// <summary>One line switches the transmitter of one port. Whether a name and a number are one line only the chip knows: it refuses the
-    /// second.</summary>
+    /// <summary>
+    /// One line switches the transmitter of one port, and is nothing else on the board. Whether a name and a number are one line only the
+    /// chip knows: it refuses the second.
+    /// </summary>
     public static void CheckLines(GatewayConfig config, ConfigProblems problems)
     {
-        var users = new Dictionary<(string Chip, string Line), (string Port, string At)>();
+        var users = new Dictionary<(string Chip, string Line), (string Port, string What)>();
+        if (config.Device.Board is { } id && BoardFiles.Find(id) is { } board)
+        {
+            foreach (var led in board.Leds)
+                if (led.Gpio is { } lit) users[(lit.Chip, lit.Line)] = ("", $"is the {EndpointValidator.Word(led.Role)} LED of the board {id}");
+            if (board.Button?.Gpio is { } pressed) users[(pressed.Chip, pressed.Line)] = ("", $"is the button of the board {id}");
+        }
+
         for (var i = 0; i < config.Channels.Count; i++)
         {
             var channel = config.Channels[i];
@@ -44,10 +53,10 @@ internal static class BoardRules
 
             void Claim(GpioLineConfig line)
             {
-                if (users.TryAdd((line.Chip, line.Line), (port, at))) return;
+                if (users.TryAdd((line.Chip, line.Line), (port, $"switches {port} of {at}"))) return;
                 var other = users[(line.Chip, line.Line)];
                 if (other.Port != port)
-                    problems.Error($"{at}.rs485", $"uses line {line.Line} of {line.Chip}, which switches {other.Port} of {other.At}: one line, one port");
+                    problems.Error($"{at}.rs485", $"uses line {line.Line} of {line.Chip}, which {other.What}: one line, one port");
             }
         }
     }

@@ -42,6 +42,13 @@ public sealed class BoardRulesTests
     public void One_sentence_says_what_there_is(string board, string port, string problem) =>
         Assert.Equal([problem], Read(board, $$"""{"type":"serial","port":"{{port}}"}""").Problems.Select(p => p.ToString()));
 
+    [Fact]
+    public void The_boards_button_switches_no_transmitter() =>
+        Assert.Equal(
+            ["error: channels[0].source.rs485: uses line btn-reset of iobuf-gpio, which is the button of the board lab-uml: one line, one port"],
+            Read("lab-uml", """{"type":"serial","port":"/dev/ttyS0","rs485":{"mode":"gpio","de":{"chip":"iobuf-gpio","line":"btn-reset"}}}""")
+                .Problems.Select(p => p.ToString()));
+
     [Theory]
     [InlineData("3", "3")]
     [InlineData("\"led-mqtt\"", "led-mqtt")]
