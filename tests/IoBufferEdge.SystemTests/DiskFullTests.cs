@@ -43,10 +43,13 @@ public sealed class DiskFullTests : SystemTest
     }
 
     /// <summary>A destination that comes and goes lets the medium run full and get room again and again, each time at another place in
-    /// the store's logs and tables.</summary>
-    [Fact]
-    public void Full_again_and_again()
+    /// the store's logs and tables. The same where no room can be set aside: a folder has the ballast's name.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Full_again_and_again(bool withBallast)
     {
+        if (!withBallast) Directory.CreateDirectory(Path.Combine(_disk.Folder, "data", "store.ballast"));
         _gateway.Start();
         using var sender = FullSpeedSender();
         for (var round = 0; round < 10; round++)

@@ -26,8 +26,8 @@ public interface IBufferStore : IAsyncDisposable
     ValueTask ReopenAsync();
 
     /// <summary>
-    /// Sets room aside for the records of a full medium (the ballast). False: there is too little, and no block may be written until
-    /// there is, or the next failure could find no room to begin again in.
+    /// Sets room aside for a full medium (the ballast). False: there is too little, and no block may be written until there is, or the next
+    /// failure could find no room to begin again in.
     /// </summary>
     ValueTask<bool> ReserveAsync();
 

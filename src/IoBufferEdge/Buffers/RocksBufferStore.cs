@@ -15,6 +15,7 @@ namespace IoBufferEdge.Buffers;
 public sealed class RocksBufferStore : IBufferStore
 {
     private static readonly TimeSpan MarkEvery = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ReserveRetryEvery = TimeSpan.FromSeconds(1);
 
     /// <summary>On a fuller medium the old log stays as it is: what little room there is belongs to records.</summary>
     private const long RoomToWriteAnew = 16 << 20;
@@ -29,6 +30,7 @@ public sealed class RocksBufferStore : IBufferStore
     private readonly StoreUsageMeter _usage;
     private readonly HighWaterMark _mark;
     private readonly Ballast _ballast;
+    private readonly ITimer _markTimer;
     private FileStream? _lock;
     private RocksEngine? _engine;
     private StoreContents? _contents;
@@ -37,6 +39,7 @@ public sealed class RocksBufferStore : IBufferStore
     private bool _markIsDue;
     private bool _markFails;
     private long _markWrittenAt;
+    private long _reserveTriedAt;
     private long _life;
 
     public RocksBufferStore(RocksStoreOptions options, TimeProvider time, Random random, ILogger log)
@@ -45,6 +48,7 @@ public sealed class RocksBufferStore : IBufferStore
         _usage = new StoreUsageMeter(options, time);
         _mark = new HighWaterMark(options.MarkPath);
         _ballast = new Ballast(options.BallastPath, options.BallastBytes);
+        _markTimer = time.CreateTimer(_ => _thread.Post(WriteDueMark), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public StoreUsage Usage => _usage.Read();
@@ -135,12 +139,13 @@ public sealed class RocksBufferStore : IBufferStore
         if (logBytes > 0 && StoreUsageMeter.FreeBytes(_options) >= RoomToWriteAnew) WriteLogAnew();
         var contents = _contents!;
         if (mark?.Generation != contents.Generation) WriteMark();
-        if (!Reserve()) Log.StoreWithoutBallast(_log, _options.BallastPath, 2 * _options.BallastBytes);
+        var reserved = Reserve();
+        if (!reserved) Log.StoreWithoutBallast(_log, _options.BallastPath, RoomForBlocks);
         return new StoreOpening(
             contents.Generation, [.. contents.Queues.Select(q => Opening(q.Key, q.Value, mark))], contents.RunningUs, salvage)
         {
             HighestQueue = contents.HighestQueue,
-            WithoutReserve = _ballast.HeldBytes == 0,
+            WithoutReserve = !reserved,
         };
     }
 
@@ -231,15 +236,17 @@ public sealed class RocksBufferStore : IBufferStore
     {
         RequireEngine();
         if (_failed) throw new StoreException($"{_options.Directory}: the last write failed; the store must be reopened before the next.");
+        var hasBlocks = batch.Queues.Exists(q => q.Blocks.Count > 0);
         try
         {
+            if (hasBlocks && _ballast.HeldBytes == 0) RequireRoom();
             var setsBack = batch.Queues.Exists(SetsBack);
             var switches = _writer!.NeedsNewSegment(batch);
             if (switches) _writer.SwitchSegment();
             _writer.Write(batch);
             lock (_indexLock) _writer.Publish(batch);
             _usage.CountCommit();
-            FollowUp(batch, markNow: switches || setsBack);
+            FollowUp(batch, hasBlocks, markNow: switches || setsBack);
         }
         catch (Exception failure)
         {
@@ -253,14 +260,16 @@ public sealed class RocksBufferStore : IBufferStore
     private bool SetsBack(QueueCommit commit) =>
         commit.Removes || _contents!.Queues.TryGetValue(commit.Queue, out var known) && commit.Cursor < known.Cursor;
 
-    private void FollowUp(CommitBatch batch, bool markNow)
+    private void FollowUp(CommitBatch batch, bool hasBlocks, bool markNow)
     {
         _life = batch.Life;
-        var hasBlocks = batch.Queues.Exists(q => q.Blocks.Count > 0);
         _markIsDue |= hasBlocks;
         if (markNow || _markIsDue && _time.GetElapsedTime(_markWrittenAt) >= MarkEvery) WriteMark();
+        else if (_markIsDue) _markTimer.Change(MarkEvery, Timeout.InfiniteTimeSpan); // for the last commit before a rest
+        if (_ballast.HeldBytes > 0) return;
         // On a full medium only records are written, and no segment is switched: what was delivered gives its room back here.
-        if (_ballast.HeldBytes == 0 && !hasBlocks) _writer!.DeleteUnneeded();
+        if (!hasBlocks) _writer!.DeleteUnneeded();
+        if (_time.GetElapsedTime(_reserveTriedAt) >= ReserveRetryEvery) Reserve();
     }
 
     private void Reopen()
@@ -308,7 +317,8 @@ public sealed class RocksBufferStore : IBufferStore
 
     private void Close()
     {
-        if (_markIsDue && _engine is not null && !_failed) WriteMark();
+        _markTimer.Dispose();
+        WriteDueMark();
         CloseEngine();
         _mark.Dispose();
         _lock?.Dispose();
@@ -342,6 +352,11 @@ public sealed class RocksBufferStore : IBufferStore
     private RocksEngine RequireEngine() =>
         _engine ?? throw new StoreException($"{_options.Directory}: the store is not open.");
 
+    private void WriteDueMark()
+    {
+        if (_markIsDue && !_failed && _contents is not null) WriteMark();
+    }
+
     private void WriteMark()
     {
         try
@@ -360,7 +375,21 @@ public sealed class RocksBufferStore : IBufferStore
         _markWrittenAt = _time.GetTimestamp();
     }
 
-    private bool Reserve() => _ballast.TryMake(StoreUsageMeter.FreeBytes(_options));
+    /// <summary>Room from which on blocks are written although none is set aside: a ballast's, and as much again.</summary>
+    private long RoomForBlocks => 2 * _options.BallastBytes;
+
+    /// <summary>True, too, on a medium that has the room and does not let it be set aside.</summary>
+    private bool Reserve()
+    {
+        _reserveTriedAt = _time.GetTimestamp();
+        return _ballast.TryMake(StoreUsageMeter.FreeBytes(_options)) || StoreUsageMeter.FreeBytes(_options) >= RoomForBlocks;
+    }
+
+    private void RequireRoom()
+    {
+        if (StoreUsageMeter.FreeBytes(_options) < RoomForBlocks)
+            throw new StoreException($"{_options.Directory}: the medium is nearly full, and no room is set aside.", outOfSpace: true);
+    }
 
     private StoreException ToStoreException(string what, RocksException failure) =>
         new($"{_options.Directory}: cannot {what} the store: {failure.Message}",

@@ -36,6 +36,19 @@ internal sealed class StoreThread
         return new ValueTask<T>(done.Task);
     }
 
+    /// <summary>Does it when its turn has come; does nothing once the thread ends.</summary>
+    public void Post(Action action)
+    {
+        try
+        {
+            _work.Add(action);
+        }
+        catch (InvalidOperationException)
+        {
+            // It has ended.
+        }
+    }
+
     /// <summary>Does one thing more and ends. A second call does nothing.</summary>
     public async ValueTask EndAsync(Action last)
     {

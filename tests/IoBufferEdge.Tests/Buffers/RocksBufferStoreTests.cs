@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Interop.LibRocksDb;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 
 namespace IoBufferEdge.Tests.Buffers;
 
@@ -169,6 +170,26 @@ public sealed class RocksBufferStoreTests : BufferStoreContract, IDisposable
         var queue = Assert.Single((await third.OpenAsync()).Queues);
         Assert.Empty(queue.Lost);
         Assert.Equal(30, Numbers(await ReadAllAsync(third, 1, 1)));
+    }
+
+    /// <summary>A store that rests after a burst: damage to its newest block must be provable, and no commit follows that would bring the
+    /// mark up.</summary>
+    [Fact]
+    public async Task The_mark_catches_up_with_the_last_commit_before_a_rest()
+    {
+        var time = new FakeTimeProvider();
+        await using var store = new RocksBufferStore(new RocksStoreOptions { Directory = StorePath }, time, new Random(1), NullLogger.Instance);
+        await store.OpenAsync();
+        time.Advance(TimeSpan.FromSeconds(2));
+        await store.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 8))));
+        Assert.Equal(8, MarkedLast());
+        await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Blocks = [new TestBlock(1, 9, 16)] }));
+        Assert.Equal(8, MarkedLast());
+        time.Advance(TimeSpan.FromSeconds(1));
+        await store.ReserveAsync(); // its turn comes behind what the timer has asked for
+        Assert.Equal(16, MarkedLast());
+
+        long MarkedLast() => new HighWaterMark(Path.Combine(_data, "high-water-mark")).Read()!.Queues[1].LastDurable;
     }
 
     [Fact]
