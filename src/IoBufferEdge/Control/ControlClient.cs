@@ -43,7 +43,15 @@ public sealed class ControlClient : IDisposable
     /// <summary>Sends bytes as they are and reads one line; null: the gateway closed the connection.</summary>
     internal async Task<string?> AskLineAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancel)
     {
-        await _stream.WriteAsync(bytes, cancel);
+        try
+        {
+            await _stream.WriteAsync(bytes, cancel);
+        }
+        catch (IOException)
+        {
+            // Closed before we asked: one client too many, for which the gateway has left the reason to read.
+        }
+
         return await _lines.ReadLineAsync(cancel);
     }
 
