@@ -33,7 +33,8 @@ internal sealed class ControlCommandLine(string socketPath, bool json, TextWrite
     public Task<int> AskAsync(string command, string? channel, CancellationToken cancel) => ConversationAsync(async client =>
         Show(await client.AskAsync(new ControlRequest { Command = command, Channel = channel }, cancel)), cancel);
 
-    private int Show(ControlResponse answer)
+    /// <summary>Shows an answer as it came.</summary>
+    internal int Show(ControlResponse answer)
     {
         if (json) Print(answer, ControlJson.Default.ControlResponse);
         else if (!answer.Ok) errors.WriteLine(answer.Error);
@@ -44,7 +45,8 @@ internal sealed class ControlCommandLine(string socketPath, bool json, TextWrite
 
     private void Print<T>(T value, JsonTypeInfo<T> type) => output.WriteLine(JsonSerializer.Serialize(value, type));
 
-    private async Task<int> ConversationAsync(Func<ControlClient, Task<int>> talkAsync, CancellationToken cancel)
+    /// <summary>Connects and lets the verb ask; who cannot be reached is said.</summary>
+    internal async Task<int> ConversationAsync(Func<ControlClient, Task<int>> talkAsync, CancellationToken cancel)
     {
         try
         {

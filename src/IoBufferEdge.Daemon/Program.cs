@@ -38,6 +38,19 @@ var channels = new Command("channel", "See and steer channels.")
     OnChannel("channel retry", "Try again now instead of waiting out the backoff."),
 };
 
+var count = new Option<int>("--count") { Description = "So many messages at most.", HelpName = "N", DefaultValueFactory = _ => 10 };
+var format = new Option<string>("--format")
+{
+    Description = "jsonl: an object a message; raw: the payloads alone.", HelpName = "jsonl|raw", DefaultValueFactory = _ => "jsonl",
+};
+format.AcceptOnlyFromAmong("jsonl", "raw");
+var peek = new Command("peek", "Show the oldest messages that wait.") { channel, count, data, json };
+peek.SetAction((parsed, cancel) => Queue(parsed).PeekAsync(parsed.GetValue(channel)!, parsed.GetValue(count), cancel));
+var export = new Command("export", "Write a copy of all that wait to standard output; they stay where they are.") { channel, format, data };
+export.SetAction((parsed, cancel) =>
+    Queue(parsed).ExportAsync(parsed.GetValue(channel)!, parsed.GetValue(format) == "raw", Console.OpenStandardOutput(), cancel));
+var queues = new Command("queue", "Look at what waits in a channel's buffer.") { peek, export };
+
 var park = new Command("park", "Messages that a destination refused and that are kept aside.")
 {
     OnChannel("park list", "Show them."),
@@ -56,7 +69,7 @@ version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
-    run, check, status, reload, identify, channels, park, boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), version,
+    run, check, status, reload, identify, channels, queues, park, boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)
@@ -75,6 +88,8 @@ Command OnChannel(string name, string description)
     command.SetAction((result, cancel) => Client(result).AskAsync(name, result.GetValue(channel), cancel));
     return command;
 }
+
+QueueCommandLine Queue(ParseResult result) => new(Client(result), result.GetValue(json), Console.Out, Console.Error);
 
 ControlCommandLine Client(ParseResult result) =>
     new(DataFolder.ControlSocketOf(result.GetValue(data)!), result.GetValue(json), Console.Out, Console.Error);

@@ -201,18 +201,20 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
     }
 
     /// <summary>Gives every parked message of a channel a new number at its queue's tail, in order. Returns how many; null: no such channel.</summary>
-    public async Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel)
+    public async Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel) =>
+        Find(channelId) is { } channel ? await ParkedMessages.ReplayAsync(_services.Store, channel.Buffer, cancel) : null;
+
+    /// <summary>A page of what waits in a channel's queue; null: no such channel.</summary>
+    public async Task<QueuePage?> ReadQueueAsync(string channelId, long from, int offset, int count)
     {
-        if (Find(channelId) is not { } channel) return null;
-        return await ParkedMessages.ReplayAsync(_services.Store, channel.Buffer, cancel);
+        ChannelBuffer? queue;
+        lock (_sync) queue = _queues.GetValueOrDefault(channelId);
+        return queue is null ? null : await QueueReader.ReadAsync(_services.Store, queue, from, offset, count);
     }
 
-    /// <summary>A channel's parked messages; null: no such channel.</summary>
-    public async Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId)
-    {
-        if (Find(channelId) is not { } channel) return null;
-        return await ParkedMessages.ListAsync(_services.Store, channel.Buffer.Number);
-    }
+    /// <summary>A channel's first parked messages; null: no such channel.</summary>
+    public async Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId) =>
+        Find(channelId) is { } channel ? await ParkedMessages.ListAsync(_services.Store, channel.Buffer.Number) : null;
 
     /// <summary>Lets the LEDs show which device this is, for so long from now on.</summary>
     public void Identify(TimeSpan span)

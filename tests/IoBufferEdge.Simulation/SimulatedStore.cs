@@ -117,12 +117,13 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         return new BlockReading(BlockReadingStatus.Found);
     }
 
-    public async ValueTask ReadParkedAsync(int queue, IBlockVisitor visitor)
+    public async ValueTask ReadParkedAsync(int queue, long from, IBlockVisitor visitor)
     {
         if (disk.ReadTimeMax > TimeSpan.Zero && disk.Random.Next(2) == 0) await Pause(disk.ReadTimeMax);
         if (!_open || _disposed) throw new StoreException("The simulated store is not open.");
         if (!disk.Written.TryGetValue(queue, out var stored)) return;
-        foreach (var park in stored.Parks.Values.ToList()) visitor.Visit(park.Bytes);
+        if (stored.Parks.Where(park => park.Key >= from).OrderBy(park => park.Key).Select(park => park.Value).FirstOrDefault() is { } first)
+            visitor.Visit(first.Bytes);
     }
 
     public ValueTask DisposeAsync()

@@ -148,4 +148,36 @@ public class OperationTests(ITestOutputHelper output) : SystemTest(output)
 
     private static IEnumerable<string> Ids(JsonNode status) =>
         status["channels"]!.AsArray().Select(channel => channel!["id"]!.GetValue<string>());
+
+    /// <summary>The engineer at 3 a.m.: what is in there, and a copy of it before anything is tried.</summary>
+    [Fact]
+    public void What_waits_can_be_looked_at_and_copied_and_is_delivered_all_the_same()
+    {
+        const int Messages = 5000;
+        var ledger = new Ledger();
+        var receiver = Keep(new Receiver(ledger));
+        var port = FreePort.Tcp();
+        var gateway = StartedGateway(Config.Channel(Id, port, receiver.Port, """{"framing":{"type":"line"}}"""));
+        var lines = string.Concat(Enumerable.Range(1, Messages).Select(i => $"{i:D6} {new string('x', 200)}\n"));
+        using (var client = new System.Net.Sockets.TcpClient("127.0.0.1", port))
+            client.GetStream().Write(System.Text.Encoding.ASCII.GetBytes(lines));
+        Wait.Until(() => gateway.LedgerOf(Id).Received == Messages, 20, "the messages in the buffer", () => gateway.LastLines);
+
+        var (peeked, oldest, _) = gateway.Command("queue", "peek", Id, "--count", "2", "--data", gateway.DataFolder);
+        Assert.Equal((0, 2), (peeked, oldest.Count(c => c == '\n')));
+        Assert.Contains("208 bytes  000001 xxx", oldest, StringComparison.Ordinal);
+        var (exported, raw, said) = gateway.Command("queue", "export", Id, "--format", "raw", "--data", gateway.DataFolder);
+        Assert.Equal((0, lines, $"{Messages} messages, {lines.Length} bytes\n"), (exported, raw, said));
+        var (_, json, _) = gateway.Command("queue", "export", Id, "--data", gateway.DataFolder);
+        var objects = json.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => System.Text.Json.Nodes.JsonNode.Parse(line)!).ToList();
+        Assert.Equal(lines, string.Concat(objects.Select(o => System.Text.Encoding.ASCII.GetString(Convert.FromBase64String((string)o["payload"]!)))));
+        var (refused, _, error) = gateway.Command("queue", "peek", "nobody", "--data", gateway.DataFolder);
+        Assert.Equal((1, true), (refused, error.Contains("no channel \"nobody\"", StringComparison.Ordinal)));
+
+        Assert.Contains("'jsonl'", gateway.Command("queue", "export", Id, "--format", "xml").Error, StringComparison.Ordinal);
+
+        receiver.Up();
+        Wait.Until(() => gateway.LedgerOf(Id).Delivered == Messages, 20, "everything delivered", () => gateway.LastLines);
+        Assert.Contains("Nothing waits", gateway.Command("queue", "peek", Id, "--data", gateway.DataFolder).Output, StringComparison.Ordinal);
+    }
 }

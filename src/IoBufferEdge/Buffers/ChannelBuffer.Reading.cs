@@ -1,6 +1,9 @@
 namespace IoBufferEdge.Buffers;
 
-/// <summary>What is delivered and not in memory is read back from disk, a block at a time; what is not there either is told and passed.</summary>
+/// <summary>
+/// What is delivered and not in memory is read back from disk, a block at a time; what is not there either is told and passed. And what
+/// waits can be looked at (<see cref="QueueReader"/>).
+/// </summary>
 public sealed partial class ChannelBuffer
 {
     /// <summary>Brings the block that holds a number into memory, or learns that the number is lost.</summary>
@@ -33,6 +36,39 @@ public sealed partial class ChannelBuffer
         // Jumping over a loss, and the gap of a life behind it, is a lag too: delivery may wait for a commit of the cursor.
         _committer.WakeBy(NextCommit().DueUs);
         return true;
+    }
+
+    /// <summary>The first number at or above <paramref name="from"/> that waits, as far as can be known without reading; null: none does.</summary>
+    internal long? NextWaiting(long from)
+    {
+        lock (_sync)
+        {
+            var next = _gaps.Next(Math.Max(from - 1, _cursor));
+            return next <= _last ? next : null;
+        }
+    }
+
+    /// <summary>Copies what is in memory from this number on, up to the next gap. False: it is not in memory.</summary>
+    internal bool CopyFromMemory(long sequence, QueueReader.Page page)
+    {
+        lock (_sync)
+        {
+            if (_closed || _tail.Find(sequence) is not { } slab) return false;
+            var (unixUs, nowUs, end) = (_clock.UnixUs, _clock.NowUs, Math.Min(slab.LastSequence, _gaps.RunEnd(sequence)));
+            for (var next = sequence; next <= end && !page.IsFull; next++)
+            {
+                var i = (int)(next - slab.FirstSequence);
+                page.Add(next, QueueReader.At(unixUs, nowUs - slab.ReceivedRunningUs(i)), slab.Flags(i), slab.Payload(i, 1).Span);
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>The first number in memory at or above; long.MaxValue: none.</summary>
+    internal long FirstInMemory(long sequence)
+    {
+        lock (_sync) return _tail.FirstAtOrAbove(sequence);
     }
 
     /// <summary>Takes the messages from <paramref name="from"/> on out of a block and puts them into the tail.</summary>

@@ -37,8 +37,8 @@ public interface IBufferStore : IAsyncDisposable
     /// </summary>
     ValueTask<BlockReading> ReadAsync(int queue, long sequence, IBlockVisitor visitor);
 
-    /// <summary>Shows the parked messages of a queue in order, each as a block of one message.</summary>
-    ValueTask ReadParkedAsync(int queue, IBlockVisitor visitor);
+    /// <summary>Shows the queue's first parked message at or above <paramref name="from"/>, as a block of one message; none: nothing.</summary>
+    ValueTask ReadParkedAsync(int queue, long from, IBlockVisitor visitor);
 
     /// <summary>Sizes and counters; cheap, may be asked at any time from any thread.</summary>
     StoreUsage Usage { get; }

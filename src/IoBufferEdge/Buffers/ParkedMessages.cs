@@ -1,43 +1,62 @@
 namespace IoBufferEdge.Buffers;
 
 /// <summary>A message that its destination refused and that is kept aside.</summary>
-public sealed record ParkedMessage(long Sequence, byte[] Payload);
+/// <param name="Preview">Its first bytes.</param>
+public sealed record ParkedMessage(long Sequence, int Bytes, byte[] Preview);
 
-/// <summary>Looks at what is parked, and puts it back into the queue.</summary>
+/// <summary>Looks at what is parked, and puts it back into the queue; one message is in memory at a time.</summary>
 internal static class ParkedMessages
 {
+    public const int ListMax = 1000;
+    private const int PreviewBytes = 32;
+
+    /// <summary>The first ones, at most <see cref="ListMax"/>.</summary>
     public static async Task<IReadOnlyList<ParkedMessage>> ListAsync(IBufferStore store, int queue)
     {
-        var collector = new Collector();
-        await store.ReadParkedAsync(queue, collector);
-        return collector.Messages;
+        var parked = new List<ParkedMessage>();
+        var first = new First(PreviewBytes);
+        for (var from = 0L; parked.Count < ListMax && await first.FindAsync(store, queue, from) is { } message; from = message.Sequence + 1)
+            parked.Add(message);
+        return parked;
     }
 
     /// <summary>
     /// Each gets a new number at the tail; its record is forgotten once the new message is secured. A crash in between replays it twice.
+    /// What is parked again meanwhile is not taken up again.
     /// </summary>
     public static async Task<int> ReplayAsync(IBufferStore store, ChannelBuffer queue, CancellationToken cancel)
     {
-        var parked = await ListAsync(store, queue.Number);
-        foreach (var message in parked)
+        var (count, upTo) = (0, queue.LastSequence);
+        var first = new First(int.MaxValue);
+        for (var from = 0L; await first.FindAsync(store, queue.Number, from) is { } message && message.Sequence <= upTo; from = message.Sequence + 1)
         {
             long sequence;
-            while (!queue.TryAppend(message.Payload, MessageFlags.None, out sequence)) await queue.WaitForRoomAsync(message.Payload.Length, cancel);
+            while (!queue.TryAppend(message.Preview, MessageFlags.None, out sequence)) await queue.WaitForRoomAsync(message.Bytes, cancel);
             queue.Publish();
             await queue.WaitSecuredAsync(sequence, cancel);
-            queue.Unpark(message.Sequence, message.Payload.Length);
+            queue.Unpark(message.Sequence, message.Bytes);
+            count++;
         }
 
-        return parked.Count;
+        return count;
     }
 
-    private sealed class Collector : IBlockVisitor
+    private sealed class First(int previewBytes) : IBlockVisitor
     {
-        public List<ParkedMessage> Messages { get; } = [];
+        private ParkedMessage? _message;
+
+        public async ValueTask<ParkedMessage?> FindAsync(IBufferStore store, int queue, long from)
+        {
+            _message = null;
+            await store.ReadParkedAsync(queue, from, this);
+            return _message;
+        }
 
         public void Visit(ReadOnlySpan<byte> block)
         {
-            if (BlockFormat.TryRead(block, out var read)) Messages.Add(new ParkedMessage(read.Header.FirstSequence, read.Payload.ToArray()));
+            if (!BlockFormat.TryRead(block, out var read)) return;
+            var payload = read.Payload;
+            _message = new ParkedMessage(read.Header.FirstSequence, payload.Length, payload[..Math.Min(previewBytes, payload.Length)].ToArray());
         }
     }
 }

@@ -85,16 +85,16 @@ public sealed class RocksBufferStore : IBufferStore
         }
     }
 
-    public ValueTask ReadParkedAsync(int queue, IBlockVisitor visitor)
+    public ValueTask ReadParkedAsync(int queue, long from, IBlockVisitor visitor)
     {
         _gate.EnterReadLock();
         try
         {
-            var lower = StoreRecords.NumberKey('P', queue, 0);
+            var lower = StoreRecords.NumberKey('P', queue, from);
             using var iterator = RequireEngine().NewIterator(RecordsFamily, lower, StoreRecords.NumberKey('P', queue, long.MaxValue));
-            for (iterator.Seek(lower); iterator.IsValid; iterator.Next())
-                if (BlockFormat.TryRead(iterator.Value, out _))
-                    visitor.Visit(iterator.Value);
+            iterator.Seek(lower);
+            while (iterator.IsValid && !BlockFormat.TryRead(iterator.Value, out _)) iterator.Next();
+            if (iterator.IsValid) visitor.Visit(iterator.Value);
             iterator.ThrowIfFailed();
             return ValueTask.CompletedTask;
         }

@@ -10,6 +10,15 @@ public sealed record ControlRequest
     public required string Command { get; init; }
 
     public string? Channel { get; init; }
+
+    /// <summary>queue peek: the first number wanted.</summary>
+    public long From { get; init; }
+
+    /// <summary>queue peek: bytes of the message <see cref="From"/> itself that are not wanted again.</summary>
+    public int Offset { get; init; }
+
+    /// <summary>queue peek: so many messages at most.</summary>
+    public int Count { get; init; } = int.MaxValue;
 }
 
 /// <summary>The one line that answers it. <see cref="Error"/> is null exactly when <see cref="Ok"/>.</summary>
@@ -27,6 +36,12 @@ public sealed record ControlResponse
 
     public IReadOnlyList<ParkedEntry>? Parked { get; init; }
 
+    /// <summary>queue peek: what waits, as much as fits a line; the last may be a piece of a large message.</summary>
+    public IReadOnlyList<QueuedEntry>? Queued { get; init; }
+
+    /// <summary>queue peek: the newest number of the queue.</summary>
+    public long? LastSequence { get; init; }
+
     public static ControlResponse Done(string message) => new() { Ok = true, Message = message };
 
     public static ControlResponse Failed(string error) => new() { Error = error };
@@ -34,6 +49,11 @@ public sealed record ControlResponse
 
 /// <param name="Preview">The first bytes in hex.</param>
 public sealed record ParkedEntry(long Sequence, int Bytes, string Preview);
+
+/// <param name="Flags">partial, split, damaged.</param>
+/// <param name="Bytes">Of the whole message.</param>
+/// <param name="Payload">Base64, from the wanted offset on.</param>
+public sealed record QueuedEntry(long Sequence, DateTimeOffset ReceivedAt, IReadOnlyList<string> Flags, int Bytes, byte[] Payload);
 
 /// <summary>
 /// JSON of the control socket and of <c>--json</c>: snake_case, times in seconds, null left out. The ledger's keys are
@@ -53,6 +73,7 @@ public sealed record ParkedEntry(long Sequence, int Bytes, string Preview);
 [JsonSerializable(typeof(GatewayStatus))]
 [JsonSerializable(typeof(IReadOnlyList<ChannelStatus>))]
 [JsonSerializable(typeof(IReadOnlyList<ParkedEntry>))]
+[JsonSerializable(typeof(QueuedEntry))]
 public sealed partial class ControlJson : JsonSerializerContext;
 
 internal sealed class SnakeCaseConverter<T>() : JsonStringEnumConverter<T>(JsonNamingPolicy.SnakeCaseLower, allowIntegerValues: false)

@@ -19,7 +19,11 @@ public interface IGatewayControl
     /// <summary>Lets the LEDs show which device this is, for so long from now on.</summary>
     void Identify(TimeSpan span);
 
-    /// <summary>The parked messages in order.</summary>
+    /// <summary>What waits in a channel's queue, from a number on, a page at a time; the channel may be disabled.</summary>
+    /// <param name="offset">Bytes of the message <paramref name="from"/> itself that are not wanted again.</param>
+    Task<QueuePage?> ReadQueueAsync(string channelId, long from, int offset, int count);
+
+    /// <summary>The first parked messages in order.</summary>
     Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId);
 
     /// <summary>Puts every parked message at the queue's tail under a new number, in order; how many they were.</summary>

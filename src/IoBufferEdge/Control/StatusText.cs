@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using IoBufferEdge.Buffers;
 using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge.Control;
@@ -42,7 +43,7 @@ public static class StatusText
     {
         var text = new StringBuilder();
         foreach (var message in parked) text.AppendLine($"{message.Sequence}  {message.Bytes} bytes  {message.Preview}");
-        text.AppendLine($"{parked.Count} parked");
+        text.AppendLine(parked.Count < ParkedMessages.ListMax ? $"{parked.Count} parked" : $"the first {parked.Count}; status says how many there are");
         return text.ToString();
     }
 

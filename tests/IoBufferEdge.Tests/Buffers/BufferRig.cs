@@ -32,6 +32,8 @@ internal sealed class BufferRig
 
     public ChannelBuffer Buffer { get; private set; } = null!;
 
+    public IBufferStore Store { get; private set; } = null!;
+
     public Committer Committer { get; private set; } = null!;
 
     public List<SequenceRange> Lost { get; } = [];
@@ -53,6 +55,7 @@ internal sealed class BufferRig
         Do(async () =>
         {
             var store = new SimulatedStore(Disk, _process);
+            Store = store;
             var opening = await store.OpenAsync();
             var clock = new RunningClock(_process.Time, opening.RunningUs);
             Committer = new Committer(store, clock, _life, 50, 1L << 40, _process.Time, NullLogger.Instance);
@@ -103,6 +106,14 @@ internal sealed class BufferRig
             Buffer.Publish();
         }
     });
+
+    /// <summary>A page of what waits.</summary>
+    public QueuePage Read(long from, int offset, int count)
+    {
+        QueuePage? page = null;
+        Do(async () => page = await QueueReader.ReadAsync(Store, Buffer, from, offset, count));
+        return page!;
+    }
 
     /// <summary>Takes what can be delivered within so much time, confirming each run or not; the messages' numbers as appended.</summary>
     public List<int> Deliver(bool confirm = true, double patienceMs = 100)

@@ -249,7 +249,12 @@ public abstract class BufferStoreContract
     private static async Task<List<SequenceRange>> ParkedAsync(IBufferStore store, int queue)
     {
         var visitor = new TestVisitor(queue);
-        await store.ReadParkedAsync(queue, visitor);
+        for (int seen = -1, from = 0; seen < visitor.Seen.Count; from = visitor.Seen.Count == 0 ? 0 : (int)visitor.Seen[^1].Last + 1)
+        {
+            seen = visitor.Seen.Count;
+            await store.ReadParkedAsync(queue, from, visitor);
+        }
+
         return visitor.Seen;
     }
 }

@@ -76,6 +76,19 @@ public sealed class ControlServerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_waits_comes_in_pieces_that_are_asked_for()
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var request = new ControlRequest { Command = "queue peek", Channel = "scale", From = 7, Offset = 2 };
+        var answer = await client.AskAsync(request, Never);
+        var entry = Assert.Single(answer.Queued!);
+        Assert.Equal((7L, 5, 7L), (entry.Sequence, entry.Bytes, answer.LastSequence));
+        Assert.Equal(("ll", "partial"), (Encoding.ASCII.GetString(entry.Payload), entry.Flags.Single()));
+        Assert.Empty((await client.AskAsync(request with { From = 8 }, Never)).Queued!);
+        Assert.Contains("no channel \"scales\"", (await client.AskAsync(request with { Channel = "scales" }, Never)).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Identify_needs_no_channel()
     {
         using var client = await ControlClient.ConnectAsync(SocketPath, Never);
@@ -145,7 +158,8 @@ public sealed class ControlServerTests : IAsyncLifetime
         }
 
         using var late = await ControlClient.ConnectAsync(SocketPath, Never);
-        Assert.Contains("connected already", await late.AskLineAsync(default, Never), StringComparison.Ordinal);
+        await Task.Delay(100); // it is refused, and its end closed, before it has asked
+        Assert.Contains("connected already", (await late.AskAsync(new ControlRequest { Command = "reload" }, Never)).Error, StringComparison.Ordinal);
         Assert.True((await clients[3].AskAsync(new ControlRequest { Command = "reload" }, Never)).Ok);
         clients.ForEach(c => c.Dispose());
     }

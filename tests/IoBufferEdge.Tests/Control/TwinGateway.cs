@@ -22,7 +22,13 @@ internal sealed class TwinGateway : IGatewayControl
 
     public Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId) => channelId == "broken"
         ? throw new StoreException("The store is closed.")
-        : Task.FromResult<IReadOnlyList<ParkedMessage>?>([new ParkedMessage(7, "hi"u8.ToArray())]);
+        : Task.FromResult<IReadOnlyList<ParkedMessage>?>([new ParkedMessage(7, 2, "hi"u8.ToArray())]);
+
+    /// <summary>A message of 5 bytes that is shown in pieces of 2.</summary>
+    public Task<QueuePage?> ReadQueueAsync(string channelId, long from, int offset, int count) => Task.FromResult(channelId != "scale"
+        ? null
+        : new QueuePage(
+            from > 7 ? [] : [new QueuedMessage(7, Snapshots.Noon, MessageFlags.Partial, 5, "hello"u8.ToArray()[offset..Math.Min(5, offset + 2)])], 7));
 
     public Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel) =>
         Task.FromResult<int?>(Call("replay", channelId) ? 1 : null);
