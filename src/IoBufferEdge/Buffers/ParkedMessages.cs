@@ -2,7 +2,7 @@ namespace IoBufferEdge.Buffers;
 
 /// <summary>A message that its destination refused and that is kept aside.</summary>
 /// <param name="Preview">Its first bytes.</param>
-public sealed record ParkedMessage(long Sequence, int Bytes, byte[] Preview);
+public sealed record ParkedMessage(long Sequence, MessageFlags Flags, int Bytes, byte[] Preview);
 
 /// <summary>Looks at what is parked, and puts it back into the queue; one message is in memory at a time.</summary>
 internal static class ParkedMessages
@@ -31,7 +31,7 @@ internal static class ParkedMessages
         for (var from = 0L; await first.FindAsync(store, queue.Number, from) is { } message && message.Sequence <= upTo; from = message.Sequence + 1)
         {
             long sequence;
-            while (!queue.TryAppend(message.Preview, MessageFlags.None, out sequence)) await queue.WaitForRoomAsync(message.Bytes, cancel);
+            while (!queue.TryAppend(message.Preview, message.Flags, out sequence)) await queue.WaitForRoomAsync(message.Bytes, cancel);
             queue.Publish();
             await queue.WaitSecuredAsync(sequence, cancel);
             queue.Unpark(message.Sequence, message.Bytes);
@@ -56,7 +56,8 @@ internal static class ParkedMessages
         {
             if (!BlockFormat.TryRead(block, out var read)) return;
             var payload = read.Payload;
-            _message = new ParkedMessage(read.Header.FirstSequence, payload.Length, payload[..Math.Min(previewBytes, payload.Length)].ToArray());
+            var preview = payload[..Math.Min(previewBytes, payload.Length)].ToArray();
+            _message = new ParkedMessage(read.Header.FirstSequence, read.Flags(0), payload.Length, preview);
         }
     }
 }

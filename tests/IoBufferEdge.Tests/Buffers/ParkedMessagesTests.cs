@@ -10,7 +10,9 @@ public sealed class ParkedMessagesTests
     {
         const int Parked = ParkedMessages.ListMax + 50;
         var rig = new BufferRig();
-        rig.AppendAll(1, Parked, bytes: 100);
+        rig.Elapse(100); // until numbers are reserved
+        Assert.True(rig.Buffer.TryAppend(BufferRig.Payload(1, 100), MessageFlags.Damaged, out _));
+        rig.AppendAll(2, Parked - 1, bytes: 100);
         rig.Elapse(1000);
         for (var i = 1; i <= Parked; i++)
         {
@@ -29,6 +31,7 @@ public sealed class ParkedMessagesTests
         rig.Do(async () => replayed = await ParkedMessages.ReplayAsync(rig.Store, rig.Buffer, default));
         rig.Elapse(1000);
         Assert.Equal((Parked, 0), (replayed, rig.Buffer.Ledger.Parked));
+        Assert.Equal([MessageFlags.Damaged, MessageFlags.None], rig.Read(0, 0, 2).Messages.Select(m => m.Flags));
         rig.Buffer.BeginLink(int.MaxValue);
         Assert.Equal(Enumerable.Range(1, Parked), rig.Deliver());
     }

@@ -22,7 +22,7 @@ internal sealed class TwinGateway : IGatewayControl
 
     public Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId) => channelId == "broken"
         ? throw new StoreException("The store is closed.")
-        : Task.FromResult<IReadOnlyList<ParkedMessage>?>([new ParkedMessage(7, 2, "hi"u8.ToArray())]);
+        : Task.FromResult<IReadOnlyList<ParkedMessage>?>([new ParkedMessage(7, MessageFlags.None, 2, "hi"u8.ToArray())]);
 
     /// <summary>A message of 5 bytes that is shown in pieces of 2.</summary>
     public Task<QueuePage?> ReadQueueAsync(string channelId, long from, int offset, int count) => Task.FromResult(channelId != "scale"
