@@ -122,8 +122,7 @@ public sealed class SimulatedStore(SimulatedDisk disk, SimulatedProcess process)
         if (disk.ReadTimeMax > TimeSpan.Zero && disk.Random.Next(2) == 0) await Pause(disk.ReadTimeMax);
         if (!_open || _disposed) throw new StoreException("The simulated store is not open.");
         if (!disk.Written.TryGetValue(queue, out var stored)) return;
-        if (stored.Parks.Where(park => park.Key >= from).OrderBy(park => park.Key).Select(park => park.Value).FirstOrDefault() is { } first)
-            visitor.Visit(first.Bytes);
+        if (stored.Parks.FirstOrDefault(park => park.Key >= from).Value is { } first) visitor.Visit(first.Bytes);
     }
 
     public ValueTask DisposeAsync()

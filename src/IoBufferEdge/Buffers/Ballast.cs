@@ -10,11 +10,14 @@ internal sealed class Ballast(string path, long bytes)
 {
     public long HeldBytes { get; private set; }
 
+    /// <summary>Room that must be free to make it: its own, and as much again.</summary>
+    public long RoomNeeded => 2 * bytes;
+
     /// <summary>Takes the room, when as much again stays free. False when there is too little.</summary>
     public bool TryMake(long freeBytes)
     {
         if (HeldBytes > 0) return true;
-        if (freeBytes < 2 * bytes) return false;
+        if (freeBytes < RoomNeeded) return false;
         try
         {
             using var file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.Write);

@@ -140,7 +140,7 @@ public sealed class RocksBufferStore : IBufferStore
         var contents = _contents!;
         if (mark?.Generation != contents.Generation) WriteMark();
         var reserved = Reserve();
-        if (!reserved) Log.StoreWithoutBallast(_log, _options.BallastPath, RoomForBlocks);
+        if (!reserved) Log.StoreWithoutBallast(_log, _options.BallastPath, _ballast.RoomNeeded);
         return new StoreOpening(
             contents.Generation, [.. contents.Queues.Select(q => Opening(q.Key, q.Value, mark))], contents.RunningUs, salvage)
         {
@@ -375,20 +375,19 @@ public sealed class RocksBufferStore : IBufferStore
         _markWrittenAt = _time.GetTimestamp();
     }
 
-    /// <summary>Room from which on blocks are written although none is set aside: a ballast's, and as much again.</summary>
-    private long RoomForBlocks => 2 * _options.BallastBytes;
-
     /// <summary>True, too, on a medium that has the room and does not let it be set aside.</summary>
     private bool Reserve()
     {
         _reserveTriedAt = _time.GetTimestamp();
-        return _ballast.TryMake(StoreUsageMeter.FreeBytes(_options)) || StoreUsageMeter.FreeBytes(_options) >= RoomForBlocks;
+        return _ballast.TryMake(StoreUsageMeter.FreeBytes(_options)) || StoreUsageMeter.FreeBytes(_options) >= _ballast.RoomNeeded;
     }
 
     private void RequireRoom()
     {
-        if (StoreUsageMeter.FreeBytes(_options) < RoomForBlocks)
-            throw new StoreException($"{_options.Directory}: the medium is nearly full, and no room is set aside.", outOfSpace: true);
+        if (StoreUsageMeter.FreeBytes(_options) >= _ballast.RoomNeeded) return;
+        throw new StoreException(
+            $"{_options.Directory}: the medium is nearly full and {_options.BallastPath} could not be made: {_ballast.RoomNeeded} bytes must be free",
+            outOfSpace: true);
     }
 
     private StoreException ToStoreException(string what, RocksException failure) =>
