@@ -1,3 +1,4 @@
+using IoBufferEdge.Buffers;
 using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge.Simulation;
@@ -59,6 +60,12 @@ public sealed class MemorySink(TimeProvider time) : IMessageSink
     {
         while (NextChange(condition) is { } change) await change.WaitAsync(TimeSpan.FromSeconds(20), time);
     }
+
+    public bool TryAppendRemote(ReadOnlySpan<byte> payload, MessageFlags flags, in RemoteStamp stamp, out long sequence) => throw new NotSupportedException();
+
+    public HeldMarks HeldFrom(string sender) => throw new NotSupportedException();
+
+    public long? FindKey(UInt128 key) => throw new NotSupportedException();
 
     public bool TryAppend(ReadOnlySpan<byte> payload, MessageFlags flags, out long sequence)
     {

@@ -465,6 +465,18 @@ public sealed class SimulationRun
             return true;
         }
 
+        public bool TryAppendRemote(ReadOnlySpan<byte> payload, MessageFlags flags, in RemoteStamp stamp, out long sequence)
+        {
+            if (!process.Alive) throw new OperationCanceledException("The process died in the middle of this.");
+            if (!inner.TryAppendRemote(payload, flags, stamp, out sequence)) return false;
+            truth.Accept(payload, flags, sequence);
+            return true;
+        }
+
+        public HeldMarks HeldFrom(string sender) => inner.HeldFrom(sender);
+
+        public long? FindKey(UInt128 key) => inner.FindKey(key);
+
         public void Publish() => inner.Publish();
 
         public ValueTask WaitForRoomAsync(int payloadBytes, CancellationToken cancel) => inner.WaitForRoomAsync(payloadBytes, cancel);

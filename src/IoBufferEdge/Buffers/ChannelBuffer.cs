@@ -24,7 +24,7 @@ namespace IoBufferEdge.Buffers;
 /// ChannelBuffer.Delivery.cs. Batches: ChannelBuffer.Commit.cs.
 /// Limits: <c>ttl_s</c> and <c>drop_oldest</c> act when the head is about to be delivered, and when room is wanted.
 /// </summary>
-public sealed partial class ChannelBuffer : IMessageSink, IDisposable
+public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposable
 {
     /// <summary>Numbers reserved at a time; a new block is asked for when half of one is used.</summary>
     public const long ReservationSize = 1 << 20;

@@ -173,6 +173,8 @@ public sealed class Channel : IDeliverySink
         _buffer.RetryAfter(delay);
     }
 
+    ISenderQueue IDeliverySink.Queue => _buffer;
+
     long IDeliverySink.WindowBytes(long outstandingBytes, long hiddenBytes) => _buffer.WindowFor(outstandingBytes, hiddenBytes);
 
     private ChannelState State

@@ -51,6 +51,10 @@ public abstract record EndpointConfig
 
     public AuthConfig? Auth { get; init; }
 
+    /// <summary>remote_icombuffer: this side of the channel as other instances know it, "device/channel". Filled in by the validation, not a
+    /// key.</summary>
+    public string Instance { get; init; } = "";
+
     /// <summary>Null: the type's default (raw for TCP, idle_gap for serial, datagram for UDP).</summary>
     public FramingConfig? Framing { get; init; }
 

@@ -1,6 +1,7 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints.Framing;
+using IoBufferEdge.Endpoints.Remote;
 using IoBufferEdge.Endpoints.Serial;
 using IoBufferEdge.Endpoints.Tcp;
 using IoBufferEdge.Endpoints.Udp;
@@ -11,7 +12,14 @@ namespace IoBufferEdge.Endpoints;
 /// <summary>What every endpoint is made with.</summary>
 /// <param name="Serial">The device's serial lines, shared by all channels; null: it has none.</param>
 public sealed record EndpointContext(
-    INetwork Network, MemoryBudget Memory, TimeProvider Time, Random Random, ILogger Log, SerialLines? Serial = null);
+    INetwork Network, MemoryBudget Memory, TimeProvider Time, Random Random, ILogger Log, SerialLines? Serial = null)
+{
+    /// <summary>Where sources for other instances are found by who listens for them; null: nothing can.</summary>
+    public RemoteHub? Hub { get; init; }
+
+    /// <summary>Makes the way to another instance; null: there is none.</summary>
+    public Func<ChannelConfig, IRemoteTransport>? NewRemote { get; init; }
+}
 
 /// <summary>The one place where a configured type becomes an endpoint.</summary>
 public static class EndpointFactory

@@ -64,6 +64,9 @@ public interface IDeliverySink
     /// <param name="outstandingBytes">What the peer has not acknowledged, or shows as unread in its window.</param>
     /// <param name="hiddenBytes">What may be unread beside that without its window showing it.</param>
     long WindowBytes(long outstandingBytes, long hiddenBytes);
+
+    /// <summary>The queue that is delivered, for a receiver that knows messages by their identity.</summary>
+    ISenderQueue Queue { get; }
 }
 
 /// <summary>How a link ended.</summary>
@@ -90,6 +93,9 @@ public readonly struct DeliveryRun(Slab slab, int firstIndex, int count)
 
     /// <summary>A part of the run.</summary>
     public DeliveryRun Slice(int index, int length) => new(slab, firstIndex + index, length);
+
+    /// <summary>One message of the run, where it lies.</summary>
+    public SlabMessage At(int index) => new(slab, firstIndex + index);
 
     /// <summary>Payload of one message of the run.</summary>
     public ReadOnlyMemory<byte> Message(int index) => slab.Payload(firstIndex + index, 1);

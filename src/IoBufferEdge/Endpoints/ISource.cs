@@ -1,3 +1,5 @@
+using IoBufferEdge.Buffers;
+
 namespace IoBufferEdge.Endpoints;
 
 /// <summary>
@@ -31,6 +33,18 @@ public interface IMessageSink
     /// discarded it (counted; acknowledge it like any other). Any thread.
     /// </summary>
     bool TryAppend(ReadOnlySpan<byte> payload, MessageFlags flags, out long sequence);
+
+    /// <summary>
+    /// The same for a message from another instance. Its mark (or key) is written in the same batch as the message itself: both are durable, or
+    /// neither. It is in <see cref="HeldFrom"/> at once. Who calls has checked that the message is new and follows what is held.
+    /// </summary>
+    bool TryAppendRemote(ReadOnlySpan<byte> payload, MessageFlags flags, in RemoteStamp stamp, out long sequence);
+
+    /// <summary>What this queue holds from one sender, that which is not secured yet with it.</summary>
+    HeldMarks HeldFrom(string sender);
+
+    /// <summary>The number under which a message with this idempotency key was taken; null: none of the last 1,024 has it.</summary>
+    long? FindKey(UInt128 key);
 
     /// <summary>Makes what was appended known to the destination and the committer. Once per read, not per message.</summary>
     void Publish();

@@ -73,6 +73,8 @@ internal sealed class RecordingSink : IDeliverySink
         return Math.Max(WindowLimitBytes / 4, Math.Min(WindowLimitBytes, ResendBytes - hiddenBytes));
     }
 
+    public ISenderQueue Queue => throw new NotSupportedException("No TCP link asks for it.");
+
     public Task ConfirmedAsync(long upTo) => When(() => ConfirmedUpTo >= upTo);
 
     public Task RejectedAsync(int count) => When(() => Rejections.Count >= count);
