@@ -34,6 +34,8 @@ public static class Verbs
                 return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.Kills(Number(times)));
             case ["close-loop", var times, .. var seed]:
                 return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.OrderlyEnds(Number(times)));
+            case ["chain-loop", var kills, .. var seed]:
+                return ChainLoops(Number(kills), Seed(seed));
             case ["soak", var minutes, .. var seed]:
                 return Soak(double.Parse(minutes, CultureInfo.InvariantCulture), Seed(seed));
             case ["bench", .. var options]:
@@ -45,7 +47,7 @@ public static class Verbs
                     "Usage: demo | bench [--quick] [--only PART,…] [--busy PERCENT] | kill-loop CYCLES [SEED] | cut-loop CUTS [SEED] | "
                     + "fault-loop CYCLES [SEED] | "
                     + "flip-loop POSITIONS [SEED] | damage-loop TABLES [SEED] | reset-loop TIMES [SEED [RECEIVE_BUFFER_BYTES]] | "
-                    + "close-loop TIMES [SEED] | soak MINUTES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
+                    + "close-loop TIMES [SEED] | chain-loop KILLS [SEED] | soak MINUTES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
                 return 64;
         }
     }
@@ -121,6 +123,20 @@ public static class Verbs
         using var loop = new DamageLoop(Seed(seed), Console.Out);
         Console.WriteLine(run(loop));
         return Judge(loop.Failures);
+    }
+
+    /// <summary>As many kills once more with disks that are wiped and put back.</summary>
+    private static int ChainLoops(int kills, int seed)
+    {
+        var failures = new List<string>();
+        foreach (var losesDisks in (bool[])[false, true])
+        {
+            using var loop = new ChainLoop(seed++, Console.Out, losesDisks);
+            Console.WriteLine(loop.Run(kills));
+            failures.AddRange(loop.Failures);
+        }
+
+        return Judge(failures);
     }
 
     private static int Soak(double minutes, int seed)

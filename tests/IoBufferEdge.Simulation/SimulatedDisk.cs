@@ -95,6 +95,13 @@ public sealed class SimulatedDisk(Scheduler scheduler)
         return numbers;
     }
 
+    /// <summary>What a queue has written of its receiver.</summary>
+    public ReceiverNote ReceiverOf(string queue) => Written.Values.FirstOrDefault(q => q.Id == queue)?.Receiver ?? ReceiverNote.None;
+
+    /// <summary>The mark that a queue has written of a sender's life; 0: none.</summary>
+    public long MarkOf(string queue, string sender, long life) =>
+        Written.Values.FirstOrDefault(q => q.Id == queue)?.Held.GetValueOrDefault(sender)?.FirstOrDefault(m => m.Life == life).Sequence ?? 0;
+
     /// <summary>The machine loses power: call after the processes on it are gone.</summary>
     public void PowerCut()
     {
@@ -114,6 +121,15 @@ public sealed class SimulatedDisk(Scheduler scheduler)
         foreach (var entry in kept) Fold(entry);
         Written = Clone(_folded);
     }
+
+    /// <summary>A copy of everything that is synced: what a backup tool takes of a machine that is switched off.</summary>
+    public SimulatedDisk Copy() => new(scheduler)
+    {
+        _folded = Clone(_folded),
+        Written = Clone(_folded),
+        RunningUs = RunningUs,
+        HighestQueue = HighestQueue,
+    };
 
     /// <summary>Damages one stored block of some queue for good. False when there is none that a later one follows.</summary>
     public bool FlipBit()

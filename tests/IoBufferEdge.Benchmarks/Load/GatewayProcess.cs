@@ -123,9 +123,16 @@ public sealed class GatewayProcess : IDisposable
     public string LastLines { get { lock (_lock) return string.Join('\n', _lines); } }
 
     /// <summary>Runs another verb of the binary: its exit code and what it wrote to both streams.</summary>
-    public (int ExitCode, string Output, string Error) Command(params string[] arguments)
+    public (int ExitCode, string Output, string Error) Command(params string[] arguments) => CommandWithInput("", arguments);
+
+    /// <summary>The same, with something on its standard input.</summary>
+    public (int ExitCode, string Output, string Error) CommandWithInput(string input, params string[] arguments)
     {
-        using var process = Process.Start(StartInfo(arguments))!;
+        var info = StartInfo(arguments);
+        info.RedirectStandardInput = true;
+        using var process = Process.Start(info)!;
+        process.StandardInput.Write(input);
+        process.StandardInput.Close();
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEndAsync();
         if (!process.WaitForExit(TimeSpan.FromSeconds(60)))
