@@ -50,26 +50,29 @@ internal sealed class SenderMarks
     public long? FindKey(UInt128 key) => _keys.TryGetValue(key, out var number) ? number : null;
 
     /// <summary>The marks as they are once everything up to a number is durable; only of senders of whom that is new.</summary>
-    public List<(string Sender, IReadOnlyList<LifeMark> Lives)> TakeHeld(long through)
+    public IReadOnlyList<(string Sender, IReadOnlyList<LifeMark> Lives)> TakeHeld(long through)
     {
         _taken.Clear();
+        if (_senders.Count == 0) return [];
         foreach (var sender in _senders.Values)
             if (sender.Through(through) is { } lives) _taken.Add((sender, lives, through));
         return [.. _taken.Select(t => (t.Sender.Name, (IReadOnlyList<LifeMark>)t.Lives))];
     }
 
-    public List<(UInt128 Key, long Number)> TakeKeys(long through)
+    public IReadOnlyList<(UInt128 Key, long Number)> TakeKeys(long through)
     {
+        _takenKeys = 0;
+        if (_pendingKeys.Count == 0) return [];
         var keys = _pendingKeys.TakeWhile(k => k.Number <= through).ToList();
         _takenKeys = keys.Count;
         return keys;
     }
 
     /// <summary>Keys that are one of <see cref="KeysKept"/> no longer, once what was taken last is durable.</summary>
-    public List<UInt128> TakeForgotten()
+    public IReadOnlyList<UInt128> TakeForgotten()
     {
         _takenForgotten = Math.Clamp(_durableKeys.Count + _takenKeys - KeysKept, 0, _durableKeys.Count);
-        return [.. _durableKeys.Take(_takenForgotten)];
+        return _takenForgotten == 0 ? [] : [.. _durableKeys.Take(_takenForgotten)];
     }
 
     /// <summary>What was taken last is durable. After a batch that failed it is simply taken again.</summary>
