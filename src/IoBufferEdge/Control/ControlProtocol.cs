@@ -11,6 +11,9 @@ public sealed record ControlRequest
 
     public string? Channel { get; init; }
 
+    /// <summary>channel resume: how, where the receiver does not hold what it should.</summary>
+    public ResumeChoice? Choice { get; init; }
+
     /// <summary>queue peek: the first number wanted.</summary>
     public long From { get; init; }
 
@@ -67,6 +70,7 @@ public sealed record QueuedEntry(long Sequence, DateTimeOffset ReceivedAt, IRead
     [
         typeof(SecondsConverter), typeof(CountersConverter), typeof(TextsConverter),
         typeof(SnakeCaseConverter<GatewayState>), typeof(SnakeCaseConverter<ChannelState>), typeof(SnakeCaseConverter<EndpointState>),
+        typeof(SnakeCaseConverter<ResumeChoice>),
     ])]
 [JsonSerializable(typeof(ControlRequest))]
 [JsonSerializable(typeof(ControlResponse))]
