@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using IoBufferEdge.Control;
+using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge.Daemon;
 
@@ -32,6 +33,9 @@ internal sealed class ControlCommandLine(string socketPath, bool json, TextWrite
 
     public Task<int> AskAsync(string command, string? channel, CancellationToken cancel) => ConversationAsync(async client =>
         Show(await client.AskAsync(new ControlRequest { Command = command, Channel = channel }, cancel)), cancel);
+
+    public Task<int> ResumeAsync(string channel, ResumeChoice? choice, CancellationToken cancel) => ConversationAsync(async client =>
+        Show(await client.AskAsync(new ControlRequest { Command = "channel resume", Channel = channel, Choice = choice }, cancel)), cancel);
 
     /// <summary>Shows an answer as it came.</summary>
     internal int Show(ControlResponse answer)

@@ -5,6 +5,7 @@ using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control;
 using IoBufferEdge.Endpoints;
+using IoBufferEdge.Endpoints.Remote;
 using IoBufferEdge.Endpoints.Serial;
 using IoBufferEdge.Gpio;
 using IoBufferEdge.Interop.Linux;
@@ -80,7 +81,10 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         var network = new SocketNetwork(_time, log);
         var storeOptions = new RocksStoreOptions { Directory = folder.Store };
         var serial = new SerialLines(new LinuxSerialPorts(_driverLines, _time), _time, log);
-        EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log, serial);
+        EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log, serial)
+        {
+            NewRemote = channel => new HttpRemoteTransport(channel, _time, log),
+        };
         await using var gateway = new Gateway(config, new GatewayServices(
             new RocksBufferStore(storeOptions, _time, random, log),
             (channel, memory) => EndpointFactory.CreateSource(channel, Endpoints(memory)),

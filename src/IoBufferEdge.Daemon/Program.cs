@@ -2,6 +2,7 @@ using System.CommandLine;
 using IoBufferEdge;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Daemon;
+using IoBufferEdge.Endpoints;
 
 var config = new Option<string?>("--config") { Description = "Configuration file; left out, the built-in one runs.", HelpName = "FILE" };
 var data = new Option<string>("--data")
@@ -30,11 +31,20 @@ identify.SetAction((parsed, cancel) => Client(parsed).AskAsync("identify", null,
 
 var channelList = new Command("list", "Show the channels.") { data, json };
 channelList.SetAction((parsed, cancel) => Client(parsed).ListChannelsAsync(cancel));
+var acceptLoss = new Option<bool>("--accept-loss") { Description = "The other instance has lost messages: go on from what it holds." };
+var resend = new Option<bool>("--resend") { Description = "The other instance takes what waits here no more: send it as new." };
+var resume = new Command("resume", "Let delivery go on.") { channel, acceptLoss, resend, data, json };
+resume.Validators.Add(result =>
+{
+    if (result.GetValue(acceptLoss) && result.GetValue(resend)) result.AddError("Give --accept-loss or --resend, not both.");
+});
+resume.SetAction((parsed, cancel) => Client(parsed).ResumeAsync(
+    parsed.GetValue(channel)!, parsed.GetValue(acceptLoss) ? ResumeChoice.AcceptLoss : parsed.GetValue(resend) ? ResumeChoice.Resend : null, cancel));
 var channels = new Command("channel", "See and steer channels.")
 {
     channelList,
     OnChannel("channel pause", "Hold delivery back; receiving goes on."),
-    OnChannel("channel resume", "Let delivery go on."),
+    resume,
     OnChannel("channel retry", "Try again now instead of waiting out the backoff."),
 };
 

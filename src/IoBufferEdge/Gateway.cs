@@ -200,6 +200,9 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
         return true;
     }
 
+    /// <summary>Lets delivery go on by the operator's choice. Null: no such channel.</summary>
+    public ResumeOutcome? Resume(string channelId, ResumeChoice choice) => Find(channelId)?.Resume(choice);
+
     /// <summary>Gives every parked message of a channel a new number at its queue's tail, in order. Returns how many; null: no such channel.</summary>
     public async Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel) =>
         Find(channelId) is { } channel ? await ParkedMessages.ReplayAsync(_services.Store, channel.Buffer, cancel) : null;

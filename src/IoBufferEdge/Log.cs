@@ -112,6 +112,18 @@ public static partial class Log
     [LoggerMessage(422, LogLevel.Warning, "Channel {Channel}: the destination cannot accept clients: {Reason}")]
     public static partial void AcceptFailed(ILogger logger, string channel, string reason);
 
+    [LoggerMessage(460, LogLevel.Error, "{Channel}: alarm {Code}: {Reason}")]
+    public static partial void ReceiverAlarm(ILogger logger, string channel, string code, string reason);
+
+    [LoggerMessage(461, LogLevel.Information, "{Channel}: the alarm {Code} has ended.")]
+    public static partial void ReceiverAlarmEnded(ILogger logger, string channel, string code);
+
+    [LoggerMessage(462, LogLevel.Warning, "{Channel}: delivery goes on by the operator's choice, {Choice}.")]
+    public static partial void ReceiverAlarmAnswered(ILogger logger, string channel, string choice);
+
+    [LoggerMessage(463, LogLevel.Warning, "{Channel}: the receiver is {Receiver} now and was {Former} before.")]
+    public static partial void ReceiverChanged(ILogger logger, string channel, string former, string receiver);
+
     [LoggerMessage(440, LogLevel.Warning, "The LED {Led} can't be switched and stays as it is: {Reason}")]
     public static partial void LedFailed(ILogger logger, string led, string reason);
 

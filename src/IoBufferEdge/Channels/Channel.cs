@@ -11,7 +11,7 @@ namespace IoBufferEdge.Channels;
 /// <code>ReceiveLoop: source ─frames─▶ buffer          DeliverLoop: buffer ─runs─▶ link; link ─confirmations─▶ buffer</code>
 /// A loop never gives up: what cannot be opened or breaks is tried again with backoff.
 /// </summary>
-public sealed class Channel : IDeliverySink
+public sealed partial class Channel : IDeliverySink
 {
     /// <summary>How long a send under way may take once the channel stops; then the link is cut and what it held counts as unconfirmed.</summary>
     private static readonly TimeSpan SendGrace = TimeSpan.FromMilliseconds(500);
@@ -148,35 +148,6 @@ public sealed class Channel : IDeliverySink
         Alerts = [.. Alerts()],
     });
 
-    void IDeliverySink.Confirmed(long upTo)
-    {
-        if (!_buffer.Confirm(upTo)) return;
-        _blocked = false;
-        if (_resetsInARow > 0) _resetsInARow = 0;
-        if (_backoff.Attempts > 0) _backoff.Reset();
-    }
-
-    void IDeliverySink.Rejected(long sequence, bool permanent, string reason)
-    {
-        NoteError(ref _destinationError, reason);
-        if (permanent && Config.Destination.OnReject == OnReject.Park)
-        {
-            Log.MessageParked(_log, Config.Id, sequence, reason);
-            _buffer.Park(sequence);
-            return;
-        }
-
-        _blocked = true;
-        _retries++;
-        var delay = _backoff.NextDelay();
-        Log.MessageRefused(_log, Config.Id, sequence, reason, delay.TotalMilliseconds);
-        _buffer.RetryAfter(delay);
-    }
-
-    ISenderQueue IDeliverySink.Queue => _buffer;
-
-    long IDeliverySink.WindowBytes(long outstandingBytes, long hiddenBytes) => _buffer.WindowFor(outstandingBytes, hiddenBytes);
-
     private ChannelState State
     {
         get
@@ -190,6 +161,8 @@ public sealed class Channel : IDeliverySink
 
     private IEnumerable<KeyValuePair<string, string>> Alerts()
     {
+        foreach (var alert in _destination.Alerts(_buffer)) yield return alert;
+
         if (_resetsInARow >= ResetsBeforeAlert)
         {
             yield return new("destination_resets",

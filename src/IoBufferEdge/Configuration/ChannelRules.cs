@@ -24,11 +24,11 @@ public static class ChannelRules
         destination.Type == EndpointType.Udp || destination.EffectiveConfirm.Type == ConfirmType.None;
 
     /// <summary>Rule 14: what was confirmed may have to be sent again. Not on a serial line: what has left it does not lie unread in a
-    /// kernel.</summary>
+    /// kernel. Not where another instance confirms: it holds that durably.</summary>
     public static bool KeepsForRepeat(DestinationConfig destination) => destination.Type switch
     {
         EndpointType.Udp => true,
-        EndpointType.Serial => false,
+        EndpointType.Serial or EndpointType.RemoteIcombuffer => false,
         _ => destination.EffectiveConfirm.Type == ConfirmType.Transport,
     };
 

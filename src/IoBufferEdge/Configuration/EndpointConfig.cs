@@ -128,6 +128,15 @@ public sealed record DestinationConfig : EndpointConfig
     /// <summary>Pacing; 0: off.</summary>
     public double MaxMessagesPerS { get; init; }
 
+    /// <summary>remote_icombuffer: how much goes in one request at most, one message more aside.</summary>
+    public int BatchBytes { get; init; } = 256 * 1024;
+
+    /// <summary>remote_icombuffer: how long messages wait for more of them before they go.</summary>
+    public int BatchDelayMs { get; init; }
+
+    /// <summary>remote_icombuffer: how requests are compressed.</summary>
+    public Compression Compression { get; init; } = Compression.None;
+
     public ConfirmConfig EffectiveConfirm => Confirm ?? new ConfirmConfig
     {
         Type = Type == EndpointType.Udp ? ConfirmType.None : ConfirmType.Transport,
@@ -150,6 +159,13 @@ public enum OnReject
 {
     Block,
     Park,
+}
+
+public enum Compression
+{
+    None,
+    Gzip,
+    Zstd,
 }
 
 public enum FramingType

@@ -221,7 +221,12 @@ internal static class EndpointKeys
                 Text("a URL, https://host:8080"), (d, v) => d with { Url = v }, true, Remote)
             .Key("channel_id", "The channel on the other instance.", Id, (d, v) => d with { ChannelId = v }, true, Remote)
             .Key("auth", "Our account on the other instance.", DestinationAuth, (d, v) => d with { Auth = v }, types: Remote)
-            .Key("tls", "Encryption; url decides whether it is used.", Tls, (d, v) => d with { Tls = v }, types: Remote);
+            .Key("tls", "Encryption; url decides whether it is used.", Tls, (d, v) => d with { Tls = v }, types: Remote)
+            .Key("batch_bytes", "How much goes in one request at most (262144).", Integer(4096, 1 << 20), (d, v) => d with { BatchBytes = v }, types: Remote)
+            .Key("batch_delay_ms", "How long messages wait for more of them before they go; 0: not at all (0).", Integer(0, 1000),
+                (d, v) => d with { BatchDelayMs = v }, types: Remote)
+            .Key("compression", "How requests are compressed (none).", new WordShape<Compression>(
+                ("none", Compression.None), ("gzip", Compression.Gzip), ("zstd", Compression.Zstd)), (d, v) => d with { Compression = v }, types: Remote);
 
     static EndpointKeys()
     {

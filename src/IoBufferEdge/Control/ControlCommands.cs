@@ -37,6 +37,9 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
         {
             case "channel pause":
                 return gateway.SetPaused(id, true) ? ControlResponse.Done($"Delivery of {id} is paused; receiving goes on.") : null;
+            case "channel resume" when request.Choice is { } choice:
+                return gateway.Resume(id, choice) is not { } outcome ? null
+                    : outcome.IsTaken ? ControlResponse.Done(outcome.Sentence) : ControlResponse.Failed(outcome.Sentence);
             case "channel resume":
                 return gateway.SetPaused(id, false) ? ControlResponse.Done($"Delivery of {id} goes on.") : null;
             case "channel retry":

@@ -11,6 +11,9 @@ public sealed record ControlRequest
 
     public string? Channel { get; init; }
 
+    /// <summary>channel resume: how, where the receiver does not hold what it should.</summary>
+    public ResumeChoice? Choice { get; init; }
+
     /// <summary>queue peek: the first number wanted.</summary>
     public long From { get; init; }
 
@@ -83,6 +86,7 @@ public sealed record OriginEntry(IReadOnlyList<string> Path, string? Life, long?
     [
         typeof(SecondsConverter), typeof(CountersConverter), typeof(TextsConverter),
         typeof(SnakeCaseConverter<GatewayState>), typeof(SnakeCaseConverter<ChannelState>), typeof(SnakeCaseConverter<EndpointState>),
+        typeof(SnakeCaseConverter<ResumeChoice>),
     ])]
 [JsonSerializable(typeof(ControlRequest))]
 [JsonSerializable(typeof(ControlResponse))]

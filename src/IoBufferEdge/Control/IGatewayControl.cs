@@ -1,4 +1,5 @@
 using IoBufferEdge.Buffers;
+using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge.Control;
 
@@ -12,6 +13,9 @@ public interface IGatewayControl
 
     /// <summary>Holds a channel's delivery back, or lets it go on; receiving goes on until the buffer is full.</summary>
     bool SetPaused(string channelId, bool paused);
+
+    /// <summary>Lets delivery go on, paused or not, where the receiver does not hold what it should.</summary>
+    ResumeOutcome? Resume(string channelId, ResumeChoice choice);
 
     /// <summary>Cuts a backoff short.</summary>
     bool RetryNow(string channelId);

@@ -40,6 +40,7 @@ public static class EndpointFactory
         EndpointType.TcpServer or EndpointType.TcpClient => new TcpDestination(channel, context),
         EndpointType.Udp => new UdpDestination(channel, context),
         EndpointType.Serial => new SerialDestination(channel, context),
+        EndpointType.RemoteIcombuffer => new RemoteDestination(channel, context),
         _ => throw NotAvailable(channel, "destination", channel.Destination.Type),
     };
 

@@ -20,7 +20,29 @@ public interface IDestination : IAsyncDisposable
     ValueTask WaitForPeerSignAsync(CancellationToken cancel);
 
     EndpointStatus Status { get; }
+
+    /// <summary>Standing conditions of the peer that an operator should know, each a code and one sentence. Any thread.</summary>
+    IReadOnlyList<KeyValuePair<string, string>> Alerts(ISenderQueue queue) => [];
+
+    /// <summary>What an operator chose where the peer does not hold what it should; carried out at the next connect. Any thread.</summary>
+    ResumeOutcome Resume(ResumeChoice choice, ISenderQueue queue) =>
+        new(false, "Only a remote_icombuffer destination waits for this choice; without an option the channel goes on.");
 }
+
+/// <summary>How delivery goes on where the receiver does not hold what it should (rule 12).</summary>
+public enum ResumeChoice
+{
+    /// <summary>From what the receiver holds now; what it will not take any more is kept aside.</summary>
+    AcceptLoss,
+
+    /// <summary>What waits is sent as if it had never been.</summary>
+    Resend,
+}
+
+/// <summary>What became of a <see cref="ResumeChoice"/>.</summary>
+/// <param name="IsTaken">False: nothing waited for it.</param>
+/// <param name="Sentence">For the operator.</param>
+public readonly record struct ResumeOutcome(bool IsTaken, string Sentence);
 
 /// <summary>
 /// One connection to the destination. The delivery loop calls <see cref="SendAsync"/> for one run after the other while
@@ -56,6 +78,9 @@ public interface IDeliverySink
     /// <param name="permanent">It will never take it (AR, CR, nak): <c>on_reject</c> applies. Else (AE, CE) it is retried like a
     /// failure.</param>
     void Rejected(long sequence, bool permanent, string reason);
+
+    /// <summary>This message, the only one in flight, is kept aside whatever <c>on_reject</c> says: the operator chose so.</summary>
+    void SetAside(long sequence, string reason);
 
     /// <summary>
     /// How much may be unread or unacknowledged at the peer now (rule 14): <c>window_bytes</c>, less when memory is short or when the peer

@@ -19,6 +19,15 @@ public sealed class SocketNetwork(TimeProvider time, ILogger log) : INetwork
 
     public async ValueTask<IConnection> ConnectAsync(string host, int port, TcpTuning tuning, CancellationToken cancel)
     {
+        var (socket, remote) = await DialAsync(host, port, tuning, time, cancel);
+        return new SocketConnection(socket, remote);
+    }
+
+    /// <summary>A connected socket, tuned like every other.</summary>
+    /// <exception cref="EndpointException">Refused, unreachable, timed out, no such name.</exception>
+    internal static async ValueTask<(Socket Socket, IPEndPoint Remote)> DialAsync(
+        string host, int port, TcpTuning tuning, TimeProvider time, CancellationToken cancel)
+    {
         var reason = "the name has no address";
         foreach (var address in await LookUpAsync(host, port, cancel))
         {
@@ -31,7 +40,7 @@ public sealed class SocketNetwork(TimeProvider time, ILogger log) : INetwork
                 BindLocal(socket, tuning.Bind, 0);
                 var remote = new IPEndPoint(address, port);
                 await socket.ConnectAsync(remote, either.Token);
-                return new SocketConnection(socket, remote);
+                return (socket, remote);
             }
             catch (SocketException e)
             {

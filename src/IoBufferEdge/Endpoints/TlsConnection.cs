@@ -142,7 +142,7 @@ public sealed class TlsConnection : IConnection
     }
 
     /// <summary>What the peer's TLS library objected to lies innermost.</summary>
-    private static string Reason(Exception e)
+    internal static string Reason(Exception e)
     {
         while (e.InnerException is { } inner) e = inner;
         return e.Message.TrimEnd('.');
@@ -155,7 +155,8 @@ public sealed class TlsConnection : IConnection
         return false;
     }
 
-    private static string Refusal(X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
+    /// <summary>What is wrong with the peer's certificate.</summary>
+    internal static string Refusal(X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
     {
         if (certificate is null) return "the peer has shown no certificate";
         var status = X509ChainStatusFlags.NoError;

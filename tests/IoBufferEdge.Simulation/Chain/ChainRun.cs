@@ -140,7 +140,7 @@ public sealed class ChainRun
     {
         var confirmed = sender.Disk.ReceiverOf("c").LastDelivered;
         if (confirmed.IsNone || receiver.Disk.MarkOf("c", sender.Name, confirmed.Life) >= confirmed.Sequence) return;
-        _expected.Add((sender.Index, ReceiverAlarms.Behind));
+        _expected.Add((sender.Index, ReceiverCheck.Behind));
     }
 
     private void StartAfter(ChainNode node, TimeSpan pause) => _scheduler.After(pause + TimeSpan.FromMilliseconds(20), node.Start);
@@ -175,8 +175,8 @@ public sealed class ChainRun
         if (_seen.Add((node.Index, code))) _scheduler.Trace.Add(_scheduler, "alarm", $"{code} {node.Name}");
         var caused = code switch
         {
-            ReceiverAlarms.Behind => _nodes[node.Index + 1].Forgot,
-            ReceiverAlarms.Restored or ReceiverAlarms.Closed => node.Forgot,
+            ReceiverCheck.Behind => _nodes[node.Index + 1].Forgot,
+            ReceiverCheck.Restored or ReceiverCheck.Closed => node.Forgot,
             _ => false,
         };
         if (!caused) _scheduler.Violate($"{node.Name} raises {code}, and nothing had caused it.");
@@ -186,7 +186,7 @@ public sealed class ChainRun
         {
             _answering.Remove((node.Index, code));
             if (node.Gateway is not { } gateway) return;
-            var choice = code == ReceiverAlarms.Closed || (code == ReceiverAlarms.Behind && _random.Next(2) == 0) ? ResumeChoice.Resend : ResumeChoice.AcceptLoss;
+            var choice = code == ReceiverCheck.Closed || (code == ReceiverCheck.Behind && _random.Next(2) == 0) ? ResumeChoice.Resend : ResumeChoice.AcceptLoss;
             _scheduler.Trace.Add(_scheduler, "operator", $"{choice} {node.Name}");
             node.Process!.Start(() =>
             {

@@ -1,5 +1,6 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Control;
+using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge.Tests.Control;
 
@@ -15,6 +16,9 @@ internal sealed class TwinGateway : IGatewayControl
     });
 
     public bool SetPaused(string channelId, bool paused) => Call("pause", channelId, paused);
+
+    public ResumeOutcome? Resume(string channelId, ResumeChoice choice) => !Call("resume", channelId) ? null
+        : new ResumeOutcome(choice == ResumeChoice.Resend, choice == ResumeChoice.Resend ? "Sent again." : "Nothing waits.");
 
     public bool RetryNow(string channelId) => Call("retry", channelId);
 

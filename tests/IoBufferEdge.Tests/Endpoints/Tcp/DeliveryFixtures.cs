@@ -67,6 +67,8 @@ internal sealed class RecordingSink : IDeliverySink
         Wake();
     }
 
+    public void SetAside(long sequence, string reason) => throw new NotSupportedException("No TCP link sets anything aside.");
+
     public long WindowBytes(long outstandingBytes, long hiddenBytes)
     {
         lock (_lock) (OutstandingLastBytes, HiddenLastBytes) = (outstandingBytes, hiddenBytes);

@@ -1,0 +1,59 @@
+using System.Net.Http.Headers;
+using System.Text;
+using IoBufferEdge.Configuration;
+
+namespace IoBufferEdge.Endpoints.Remote;
+
+/// <summary>The account that requests carry (Basic). A password file is read again when it has changed.</summary>
+internal sealed class AccountHeader
+{
+    private readonly AuthConfig _auth;
+    private readonly Lock _lock = new();
+    private AuthenticationHeaderValue? _header;
+    private string? _stamp;
+
+    /// <exception cref="EndpointException">There is no password that can be had.</exception>
+    public AccountHeader(AuthConfig auth)
+    {
+        _auth = auth;
+        if (auth.PasswordSecret is { } secret)
+            throw new EndpointException($"auth: password_secret {secret} is not available in this version: use password_file.");
+        Current();
+    }
+
+    /// <exception cref="EndpointException">The password file cannot be read.</exception>
+    public AuthenticationHeaderValue Current()
+    {
+        lock (_lock)
+        {
+            var stamp = Stamp(_auth.PasswordFile);
+            if (_header is null || stamp != _stamp) (_header, _stamp) = (Basic(_auth.Password ?? ReadFile(_auth.PasswordFile)), stamp);
+            return _header;
+        }
+    }
+
+    private AuthenticationHeaderValue Basic(string password) =>
+        new("Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{_auth.Username}:{password}")));
+
+    private static string ReadFile(string? path)
+    {
+        if (path is null) throw new EndpointException("auth: there is no password: give password or password_file.");
+        try
+        {
+            using var reader = new StreamReader(path);
+            return reader.ReadLine() is { Length: > 0 } line ? line : throw new EndpointException($"auth: the first line of password_file {path} is empty.");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new EndpointException($"auth: password_file {path} cannot be read: {(File.Exists(path) ? "the system does not permit it" : "it does not exist")}.", e);
+        }
+    }
+
+    private static string? Stamp(string? path)
+    {
+        if (path is null) return null;
+        var file = new FileInfo(path);
+        if (file.LinkTarget is not null && file.ResolveLinkTarget(returnFinalTarget: true) is FileInfo target) file = target;
+        return file.Exists ? $"{file.FullName}:{file.Length}:{file.LastWriteTimeUtc.Ticks}" : "missing";
+    }
+}
