@@ -35,6 +35,51 @@ internal sealed class RemoteTarget : FuzzTarget
         JudgeBatch(sealedInput, seen);
     }
 
+    /// <summary>Half of the changes keep a batch a batch: those to its bytes alone rarely reach beyond the reader.</summary>
+    public override byte[] Mutate(byte[] input, byte[] other, Random random)
+    {
+        return random.Next(2) == 0 && RemoteBatch.TryRead(input, out var batch, out _) ? Rewrite(batch, random) : base.Mutate(input, other, random);
+    }
+
+    /// <summary>The batch with a few fields changed and messages left out, doubled or made longer.</summary>
+    private byte[] Rewrite(RemoteBatch batch, Random random)
+    {
+        var routes = RoutesOf(batch);
+        using var writer = new RemoteBatchWriter(_memory);
+        var life = random.Next(8) == 0 ? random.NextInt64(1, 4) : batch.Life;
+        var after = random.Next(8) switch
+        {
+            0 => MessageIdentity.None,
+            1 => new MessageIdentity(random.NextInt64(1, 4), random.Next(1, 20)),
+            _ => batch.After.Life == batch.Life ? batch.After with { Life = life } : batch.After,
+        };
+        writer.Begin(random.Next(20) == 0 ? Instance : Encoding.ASCII.GetString(batch.Sender), life, after, random.Next(50));
+        var last = after.Life == life ? after.Sequence : 0;
+        foreach (var message in batch)
+        {
+            for (var copies = random.Next(10) switch { 0 => 0, 1 => 2, _ => 1 }; copies > 0 && writer.Count < 100; copies--)
+            {
+                last = Math.Max(last + 1, random.Next(4) == 0 ? last + random.Next(1, 100) : message.Sequence);
+                var route = random.Next(6) switch { 0 => null, 1 => $"d{random.Next(4)}/c>x/y", _ when message.Route >= 0 => routes[message.Route], _ => null };
+                var payload = random.Next(12) == 0 ? new byte[random.Next(MaxMessageBytes + 20)] : message.Payload;
+                var origin = new MessageOrigin(route, message.FirstLife, message.FirstSequence, message.ReceivedUnixUs);
+                if (!writer.TryAdd(last, payload.Length, (MessageFlags)random.Next(8), origin)) break;
+                writer.AddPayload(payload);
+            }
+
+            if (last > long.MaxValue / 2) break;
+        }
+
+        return writer.Count == 0 ? [] : [.. writer.Finish().SelectMany(part => part.ToArray())];
+    }
+
+    private static List<string> RoutesOf(RemoteBatch batch)
+    {
+        var routes = new List<string>();
+        foreach (var route in batch.Routes) routes.Add(Encoding.ASCII.GetString(route));
+        return routes;
+    }
+
     private void JudgeBatch(byte[] bytes, Behaviours seen)
     {
         var isBatch = RemoteBatch.TryRead(bytes, out var batch, out var error);
@@ -99,8 +144,7 @@ internal sealed class RemoteTarget : FuzzTarget
 
     private void JudgeWrittenAgain(RemoteBatch batch)
     {
-        var routes = new List<string>();
-        foreach (var route in batch.Routes) routes.Add(Encoding.ASCII.GetString(route));
+        var routes = RoutesOf(batch);
         using var writer = new RemoteBatchWriter(_memory);
         writer.Begin(Encoding.ASCII.GetString(batch.Sender), batch.Life, batch.After, batch.Claimed);
         foreach (var message in batch)

@@ -8,10 +8,10 @@ namespace IoBufferEdge.Tests.Endpoints.Remote;
 public sealed class ExactlyOnceTests
 {
     [Fact]
-    public void One_sender() => Check(first: 1, seeds: 250, senders: 1);
+    public void One_sender() => Check(first: 1, seeds: 400, senders: 1);
 
     [Fact]
-    public void Two_senders() => Check(first: 10_001, seeds: 150, senders: 2);
+    public void Two_senders() => Check(first: 10_001, seeds: 250, senders: 2);
 
     private static void Check(int first, int seeds, int senders)
     {

@@ -26,7 +26,7 @@ public sealed class RemoteIntakeTests
         var isFirst = after.ValueKind == System.Text.Json.JsonValueKind.Null;
         var predecessor = isFirst ? None : At(RemoteBatchTests.Life(after, "life"), after.GetProperty("sequence").GetInt64());
         var reply = await rig.SendAsync(Of(life, predecessor, sequences));
-        Assert.Equal((rule.GetProperty("status").GetInt32(), rule.GetProperty("error").GetString()), (reply.Status, reply.Code));
+        Assert.Equal((rule.GetProperty("status").GetInt32(), rule.GetProperty("code").GetString()), (reply.Status, reply.Code));
         Assert.Equal(rule.GetProperty("taken").EnumerateArray().Select(s => TextOf(life, s.GetInt64())), rig.Texts.Skip(before));
         Assert.Equal(Marks("held_then"), MarksOf(await rig.AskAsync()));
         Assert.Equal(Marks("held_then").Where(mark => reply.Status == 409 || mark.Life == life), MarksOf(reply));
