@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using IoBufferEdge.Buffers;
 using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge.Simulation.Chain;

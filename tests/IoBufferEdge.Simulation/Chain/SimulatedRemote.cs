@@ -1,4 +1,3 @@
-using IoBufferEdge.Buffers;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Remote;
 
@@ -35,7 +34,7 @@ public sealed class SimulatedRemote(
     private bool _disposed;
 
     public ValueTask<RemoteReply> AskMarksAsync(string sender, CancellationToken cancel) =>
-        SendAsync(intake => ValueTask.FromResult(intake.MarksOf(sender)), null, cancel);
+        SendAsync(intake => intake.MarksOfAsync(sender, default), null, cancel);
 
     public ValueTask<RemoteReply> SendAsync(IReadOnlyList<ReadOnlyMemory<byte>> parts, CancellationToken cancel)
     {
