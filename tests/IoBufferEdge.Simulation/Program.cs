@@ -1,14 +1,17 @@
 using System.Diagnostics;
 using System.Globalization;
 using IoBufferEdge.Simulation;
+using IoBufferEdge.Simulation.Chain;
 
 // One seed: replays it with its trace. --seeds N [--from K]: runs many, and shows each that fails. --crash-points [--full]: stops a
-// scripted run at every operation in turn.
+// scripted run at every operation in turn. --chain SEED and --chain-seeds N [--from K]: the same for gateways in a row.
 var arguments = args.ToList();
 if (arguments.Contains("--seeds")) return RunMany(Number("--seeds", 1000), Number("--from", 1));
+if (arguments.Contains("--chain-seeds")) return ChainSeeds.Run(Number("--chain-seeds", 1000), Number("--from", 1));
+if (arguments.Contains("--chain")) return ChainSeeds.Show(Number("--chain", 1));
 if (arguments.Contains("--crash-points")) return CrashPoints.Run(arguments.Contains("--full"));
 if (arguments.Count == 1 && int.TryParse(arguments[0], NumberStyles.None, CultureInfo.InvariantCulture, out var seed)) return RunOne(seed);
-Console.Error.WriteLine("usage: SEED | --seeds N [--from K] | --crash-points [--full]");
+Console.Error.WriteLine("usage: SEED | --seeds N [--from K] | --crash-points [--full] | --chain SEED | --chain-seeds N [--from K]");
 return 64;
 
 int Number(string option, int otherwise) => arguments.IndexOf(option) is >= 0 and var at && at + 1 < arguments.Count
