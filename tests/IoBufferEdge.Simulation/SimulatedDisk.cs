@@ -95,6 +95,9 @@ public sealed class SimulatedDisk(Scheduler scheduler)
         return numbers;
     }
 
+    /// <summary>The highest number of a queue that reads back, or that its cursor has passed.</summary>
+    public long LastDurableOf(string queue) => Written.Values.FirstOrDefault(q => q.Id == queue)?.ToOpening().LastDurable ?? 0;
+
     /// <summary>What a queue has written of its receiver.</summary>
     public ReceiverNote ReceiverOf(string queue) => Written.Values.FirstOrDefault(q => q.Id == queue)?.Receiver ?? ReceiverNote.None;
 

@@ -58,7 +58,8 @@ public sealed class ChainLedger(Scheduler scheduler)
 }
 
 /// <summary>Feeds the first gateway: a device that makes messages and notes which of them were secured.</summary>
-internal sealed class FeedSource(ChainLedger ledger, Random random, SimulatedProcess process, Func<bool> isOn, int bytesMax) : ISource
+internal sealed class FeedSource(
+    ChainLedger ledger, Random random, SimulatedProcess process, Func<bool> isOn, int bytesMax, List<(long Sequence, int Id)> taken) : ISource
 {
     public EndpointStatus Status => EndpointStatus.Closed;
 
@@ -69,11 +70,12 @@ internal sealed class FeedSource(ChainLedger ledger, Random random, SimulatedPro
         var waiting = new Queue<(long Sequence, int Id)>();
         while (!stop.IsCancellationRequested)
         {
-            for (var burst = isOn() ? random.Next(20) : 0; burst > 0; burst--)
+            for (var burst = isOn() ? random.Next(5) : 0; burst > 0; burst--)
             {
                 var id = ledger.Make();
                 if (!sink.TryAppend(ChainLedger.Payload(id, random.Next(12, bytesMax)), MessageFlags.None, out var sequence)) break;
                 waiting.Enqueue((sequence, id));
+                taken.Add((sequence, id));
             }
 
             sink.Publish();

@@ -11,7 +11,8 @@ namespace IoBufferEdge.Simulation.Chain;
 /// </summary>
 internal sealed class ChainNode(Scheduler scheduler, int index, ChainConfig chain)
 {
-    private readonly List<int> _taken = [];
+    /// <summary>Every message that it took, with the number it gave; what is taken after a restore may have numbers that were given before.</summary>
+    private readonly List<(long Sequence, int Id)> _taken = [];
     private int _takenAtBackup;
     private int _life;
     private SimulatedDisk? _backup;
@@ -44,7 +45,7 @@ internal sealed class ChainNode(Scheduler scheduler, int index, ChainConfig chai
         var services = new GatewayServices(
             new SimulatedStore(Disk, process),
             (config, memory) => index == 0
-                ? new FeedSource(chain.Ledger, random, process, chain.Feeds, chain.MessageBytesMax)
+                ? new FeedSource(chain.Ledger, random, process, chain.Feeds, chain.MessageBytesMax, _taken)
                 : new NotingSource(EndpointFactory.CreateSource(config, Context(memory)), process, _taken),
             (config, memory) => index == chain.Nodes - 1
                 ? new CollectDestination(chain.Ledger, random, process, chain.BreakRate)
@@ -81,7 +82,13 @@ internal sealed class ChainNode(Scheduler scheduler, int index, ChainConfig chai
         });
     }
 
-    public void Backup() => (_backup, _takenAtBackup) = (Disk.Copy(), index == 0 ? chain.Ledger.Made : _taken.Count);
+    public void Backup()
+    {
+        _backup = Disk.Copy();
+        var durable = _backup.LastDurableOf("c");
+        _takenAtBackup = _taken.Count;
+        while (_takenAtBackup > 0 && _taken[_takenAtBackup - 1].Sequence > durable) _takenAtBackup--;
+    }
 
     /// <summary>Puts the backup back, or an empty disk.</summary>
     public void GoBack(bool wipe)
@@ -89,8 +96,7 @@ internal sealed class ChainNode(Scheduler scheduler, int index, ChainConfig chai
         Kill(power: true);
         Disk = wipe || _backup is null ? new SimulatedDisk(scheduler) : _backup.Copy();
         Forgot = true;
-        var forgotten = index == 0 ? Enumerable.Range(1, chain.Ledger.Made) : _taken;
-        foreach (var id in wipe ? forgotten : forgotten.Skip(_takenAtBackup))
+        foreach (var (_, id) in wipe ? _taken : _taken.Skip(_takenAtBackup))
         {
             chain.Ledger.MayBeLost.Add(id);
             chain.Ledger.MayRepeat.Add(id);
@@ -122,7 +128,7 @@ internal sealed class ChainNode(Scheduler scheduler, int index, ChainConfig chai
     private static RetryConfig Retry => new() { InitialMs = 100, MaxMs = 2000 };
 
     /// <summary>A real source; which messages it took is noted, to know what a restore takes away.</summary>
-    private sealed class NotingSource(ISource inner, SimulatedProcess process, List<int> taken) : ISource
+    private sealed class NotingSource(ISource inner, SimulatedProcess process, List<(long Sequence, int Id)> taken) : ISource
     {
         public EndpointStatus Status => inner.Status;
 
@@ -133,7 +139,7 @@ internal sealed class ChainNode(Scheduler scheduler, int index, ChainConfig chai
         public ValueTask DisposeAsync() => inner.DisposeAsync();
     }
 
-    private sealed class NotingSink(IMessageSink inner, SimulatedProcess process, List<int> taken) : IMessageSink
+    private sealed class NotingSink(IMessageSink inner, SimulatedProcess process, List<(long Sequence, int Id)> taken) : IMessageSink
     {
         public long SecuredSequence => inner.SecuredSequence;
 
@@ -143,7 +149,7 @@ internal sealed class ChainNode(Scheduler scheduler, int index, ChainConfig chai
         {
             if (!process.Alive) throw new OperationCanceledException("The process died in the middle of this.");
             if (!inner.TryAppendRemote(payload, flags, stamp, out sequence)) return false;
-            taken.Add(ChainLedger.IdOf(payload));
+            taken.Add((sequence, ChainLedger.IdOf(payload)));
             return true;
         }
 

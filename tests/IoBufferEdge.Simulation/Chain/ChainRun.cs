@@ -132,6 +132,7 @@ public sealed class ChainRun
     private void GoBack(ChainNode node, bool wipe)
     {
         node.GoBack(wipe);
+        _expected.RemoveWhere(alarm => alarm.Node == node.Index && !_seen.Contains(alarm)); // it has forgotten what it would have missed
         if (node.Index > 0 && _nodes[node.Index - 1] is { Gateway: not null } sender) ExpectBehind(sender, node);
     }
 
@@ -188,6 +189,7 @@ public sealed class ChainRun
             if (node.Gateway is not { } gateway) return;
             var choice = code == ReceiverCheck.Closed || (code == ReceiverCheck.Behind && _random.Next(2) == 0) ? ResumeChoice.Resend : ResumeChoice.AcceptLoss;
             _scheduler.Trace.Add(_scheduler, "operator", $"{choice} {node.Name}");
+            if (choice == ResumeChoice.Resend) _ledger.MayRepeat.UnionWith(Enumerable.Range(1, _ledger.Made)); // that is what it says
             node.Process!.Start(() =>
             {
                 gateway.Resume("c", choice);

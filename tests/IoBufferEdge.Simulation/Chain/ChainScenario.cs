@@ -34,7 +34,7 @@ public sealed record ChainScenario(int Seed, int Nodes, double Loss, double Dupl
         if (random.Next(2) == 0) kinds.RemoveAll(kind => kind is ChainFault.Backup or ChainFault.Restore or ChainFault.Wipe);
         else if (kinds.Contains(ChainFault.Restore)) kinds.Add(ChainFault.Backup);
         var events = new List<ChainEvent>();
-        for (var count = kinds.Count == 0 ? 0 : random.Next(12); count > 0; count--)
+        for (var count = kinds.Count == 0 ? 0 : random.Next(16); count > 0; count--)
         {
             events.Add(new ChainEvent(
                 Duration * random.NextDouble(), kinds[random.Next(kinds.Count)], random.Next(nodes), TimeSpan.FromMilliseconds(random.Next(1, 4000))));

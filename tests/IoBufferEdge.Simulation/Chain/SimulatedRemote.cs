@@ -40,7 +40,7 @@ public sealed class SimulatedRemote(
     {
         var bytes = parts.SelectMany(part => part.ToArray()).ToArray();
         if (random.NextDouble() < weather.Duplicates)
-            scheduler.After(TimeSpan.FromMilliseconds(random.Next(60_000)), () => Arrive(intake => intake.TakeBatchAsync(bytes, default), _ => { }));
+            scheduler.After(TimeSpan.FromMilliseconds(random.Next(60_000)), () => Arrive(intake => intake.TakeBatchAsync(bytes, default), Over()));
         var sent = random.NextDouble() < weather.Damage ? Damaged(bytes) : bytes;
         return SendAsync(intake => intake.TakeBatchAsync(sent, default), bytes, cancel);
     }
@@ -56,45 +56,55 @@ public sealed class SimulatedRemote(
         await process.OperateAsync();
         if (_disposed) throw new ObjectDisposedException(nameof(SimulatedRemote));
         scheduler.Trace.Add(scheduler, "remote.request", process.Name, batch?.Length ?? 0);
-        RemoteReply? reply = null;
-        var done = new TaskCompletionSource();
-        void End(RemoteReply? answer)
-        {
-            reply ??= answer;
-            done.TrySetResult();
-        }
-
-        if (!weather.Cut && random.NextDouble() >= weather.RequestLoss) scheduler.After(Latency(), () => Arrive(ask, End));
-        scheduler.After(RequestTimeout, () => End(null));
-        await done.EndOrAsync(cancel);
+        var call = new Call();
+        if (!weather.Cut && random.NextDouble() >= weather.RequestLoss) scheduler.After(Latency(), () => Arrive(ask, call));
+        scheduler.After(RequestTimeout, () => call.End(null));
+        await call.Ended.EndOrAsync(cancel);
+        var reply = call.Reply;
         scheduler.Trace.Add(scheduler, "remote.answer", process.Name, reply?.Status ?? 0, reply?.Marks.Count > 0 ? reply.Marks[^1].Sequence : 0);
         return reply ?? throw new EndpointException("The simulated receiver did not answer.");
     }
 
     /// <summary>The request is there. A dead receiver refuses the connection; one that dies before its answer is out resets it.</summary>
-    private void Arrive(Func<RemoteIntake, ValueTask<RemoteReply>> ask, Action<RemoteReply?> answer)
+    private void Arrive(Func<RemoteIntake, ValueTask<RemoteReply>> ask, Call call)
     {
         if (weather.Cut) return;
         if (receiver() is not { } there || !there.Process.Alive)
         {
-            scheduler.After(Latency(), () => answer(null));
+            scheduler.After(Latency(), () => call.End(null));
             return;
         }
 
+        if (random.Next(5) > 0) WatchForDeath(there.Process, call);
         there.Process.Start(async () =>
         {
             await there.Process.OperateAsync();
             var reply = there.Hub.Find(Channel) is { } intake ? await ask(intake) : new RemoteReply(404) { Error = "There is no such channel." };
             await there.Process.OperateAsync();
-            scheduler.World.Post(_ => Return(reply, answer), null);
+            scheduler.World.Post(_ => Return(reply, call), null);
         });
     }
 
-    private void Return(RemoteReply reply, Action<RemoteReply?> answer)
+    /// <summary>A process that is killed resets its connections; one time in five nobody hears of it, as when its machine loses power.</summary>
+    private void WatchForDeath(SimulatedProcess dying, Call call)
+    {
+        if (!dying.Alive) call.End(null);
+        else if (!call.IsOver) scheduler.After(TimeSpan.FromMilliseconds(50), () => WatchForDeath(dying, call));
+    }
+
+    private void Return(RemoteReply reply, Call call)
     {
         if (weather.Cut) return;
-        if (random.NextDouble() < weather.AnswerLoss) scheduler.After(TimeSpan.FromMilliseconds(random.Next(200)), () => answer(null));
-        else scheduler.After(Latency(), () => answer(reply));
+        if (random.NextDouble() < weather.AnswerLoss) scheduler.After(TimeSpan.FromMilliseconds(random.Next(200)), () => call.End(null));
+        else scheduler.After(Latency(), () => call.End(reply));
+    }
+
+    /// <summary>Nobody waits for this one's answer.</summary>
+    private static Call Over()
+    {
+        var call = new Call();
+        call.End(null);
+        return call;
     }
 
     private TimeSpan Latency() => TimeSpan.FromMilliseconds(random.NextDouble() * weather.LatencyMaxMs);
@@ -105,5 +115,21 @@ public sealed class SimulatedRemote(
         byte[] changed = [.. bytes];
         changed[random.Next(changed.Length)] ^= (byte)(1 << random.Next(8));
         return changed;
+    }
+
+    /// <summary>A request under way: what comes first, its answer or the news that there will be none, ends it.</summary>
+    private sealed class Call
+    {
+        public TaskCompletionSource Ended { get; } = new();
+
+        public RemoteReply? Reply { get; private set; }
+
+        public bool IsOver => Ended.Task.IsCompleted;
+
+        public void End(RemoteReply? reply)
+        {
+            if (!IsOver) Reply = reply;
+            Ended.TrySetResult();
+        }
     }
 }
