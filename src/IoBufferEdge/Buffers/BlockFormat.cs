@@ -105,9 +105,12 @@ public static class BlockFormat
     }
 
     /// <summary>CRC32C (Castagnoli).</summary>
-    internal static uint Checksum(ReadOnlySpan<byte> bytes)
+    internal static uint Checksum(ReadOnlySpan<byte> bytes) => ExtendChecksum(0, bytes);
+
+    /// <summary>CRC32C of bytes that lie in pieces: from that of the pieces before, 0 where there are none.</summary>
+    internal static uint ExtendChecksum(uint checksum, ReadOnlySpan<byte> bytes)
     {
-        var crc = uint.MaxValue;
+        var crc = ~checksum;
         var words = MemoryMarshal.Cast<byte, ulong>(bytes);
         foreach (var word in words) crc = BitOperations.Crc32C(crc, word);
         foreach (var b in bytes[(words.Length * sizeof(ulong))..]) crc = BitOperations.Crc32C(crc, b);

@@ -30,6 +30,7 @@ public static class EndpointFactory
         EndpointType.TcpServer or EndpointType.TcpClient => new TcpSource(channel, context),
         EndpointType.Udp => new UdpSource(channel, context),
         EndpointType.Serial => new SerialSource(channel, context),
+        EndpointType.RemoteIcombuffer => new RemoteSource(channel, context),
         _ => throw NotAvailable(channel, "source", channel.Source.Type),
     };
 

@@ -28,6 +28,9 @@ public sealed record RemoteReply(int Status)
     /// <summary>200: the newest message that is held durably, of the request's life. 409, and asked for: all marks of the sender.</summary>
     public IReadOnlyList<LifeMark> Marks { get; init; } = [];
 
+    /// <summary>Why not, one word for programs: invalid, version, closed, after, too_large, loop, senders, no_room, stopping …</summary>
+    public string? Code { get; init; }
+
     /// <summary>Why not, one sentence.</summary>
     public string? Error { get; init; }
 
@@ -39,6 +42,9 @@ public sealed record RemoteReply(int Status)
 
     /// <summary>Simple form: the number that the message has here.</summary>
     public long Sequence { get; init; }
+
+    /// <summary>Simple form: it was taken before, under the same key.</summary>
+    public bool IsRepeated { get; init; }
 
     public bool IsTaken => Status is >= 200 and < 300;
 }
