@@ -17,11 +17,10 @@ namespace IoBufferEdge.Daemon;
 /// </summary>
 internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger log) : IDisposable
 {
-    public const string BatchType = "application/vnd.iobuffer.batch";
     public const string KeyHeader = "Idempotency-Key";
 
     private const long MemoryBytes = 8 << 20;
-    private const int RequestsPerChannel = 32, KeyLengthMax = 128, SenderLengthMax = 256;
+    private const int RequestsPerChannel = 32;
 
     /// <summary>A disk that stalls must not collect requests.</summary>
     private static readonly TimeSpan LongestRequest = TimeSpan.FromSeconds(60);
@@ -57,26 +56,26 @@ internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger l
         try
         {
             if (!TryFind(context.Request.Path.Value, out channelId, out kind))
-                reply = Refuse(404, "There is nothing here: the paths are /v1/channels/CHANNEL/messages and /v1/channels/CHANNEL/marks.");
+                reply = Refuse(404, "not_found", "There is nothing here: the paths are /v1/channels/CHANNEL/messages and /v1/channels/CHANNEL/marks.");
             else
                 (reply, kind) = await JudgeAsync(context, gate, channelId, kind, cancel.Token);
         }
         catch (BadHttpRequestException e)
         {
-            reply = Refuse(e.StatusCode, e.StatusCode switch
+            reply = e.StatusCode switch
             {
-                408 => "The body came too slowly.",
-                413 => "The body is too large.",
-                _ => "The body ended before its Content-Length.",
-            });
+                408 => Refuse(408, "slow", "The body came too slowly."),
+                413 => Refuse(413, "too_large", "The body is too large."),
+                _ => Refuse(400, "cut", "The body ended before its Content-Length."),
+            };
         }
         catch (InvalidDataException)
         {
-            reply = Refuse(400, "The body is not what its Content-Encoding says.");
+            reply = Refuse(400, "encoding", "The body is not what its Content-Encoding says.");
         }
         catch (OperationCanceledException)
         {
-            reply = Later("This took too long, or the channel stops. Send it again: what is here already is recognised.", Soon);
+            reply = Later("stopping", "This took too long, or the channel stops. Send it again: what is here already is recognised.", Soon);
         }
         catch (IOException)
         {
@@ -86,7 +85,7 @@ internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger l
         catch (Exception e)
         {
             if (IsNews(channelId, 500)) Log.RemoteBroke(log, channelId, e);
-            reply = Refuse(500, "The request broke by a fault of this gateway; its log says more.");
+            reply = Refuse(500, "fault", "The request broke by a fault of this gateway; its log says more.");
         }
 
         if (!reply.IsTaken && reply.Status != 500 && IsNews(channelId, reply.Status))
@@ -101,14 +100,14 @@ internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger l
         if (context.Request.Method != method)
         {
             context.Response.Headers.Allow = method;
-            return (Refuse(405, $"{context.Request.Method} is not possible here: use {method}."), kind);
+            return (Refuse(405, "method", $"{context.Request.Method} is not possible here: use {method}."), kind);
         }
 
         if (hub.Find(channelId) is not { } intake)
         {
             return (Channels.Contains(channelId)
-                ? Later("The channel is not running at the moment.", Soon)
-                : Refuse(404, $"There is no channel {Quote(channelId)} with a remote source here."), kind);
+                ? Later("stopping", "The channel is not running at the moment.", Soon)
+                : Refuse(404, "not_found", $"There is no channel {Quote(channelId)} with a remote source here."), kind);
         }
 
         if (await RefusalAsync(context, channelId, intake, cancel) is { } refusal) return (refusal, kind);
@@ -116,16 +115,16 @@ internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger l
         if (_running.AddOrUpdate(channelId, 1, (_, running) => running + 1) > RequestsPerChannel)
         {
             Done(channelId);
-            return (Later($"This channel answers {RequestsPerChannel} requests at once already.", Soon), kind);
+            return (Later("busy", $"This channel answers {RequestsPerChannel} requests at once already.", Soon), kind);
         }
 
         try
         {
-            if (kind == Kind.Marks) return (Marks(context.Request, intake), kind);
+            if (kind == Kind.Marks) return (await intake.MarksOfAsync(context.Request.Query["sender"].ToString(), cancel), kind);
             if (IsBatch(context.Request.ContentType, out var known)) kind = Kind.Batch;
             return (known
                 ? await TakeAsync(context, channelId, intake, kind, cancel)
-                : Refuse(415, $"This version of {BatchType} is not known: version=1 is."), kind);
+                : Refuse(415, "version", $"This version of {RemoteBatch.ContentType} is not known: version=1 is."), kind);
         }
         finally
         {
@@ -144,40 +143,36 @@ internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger l
             case Access.Granted:
                 return null;
             case Access.TooManyFailures:
-                return Refuse(429, "Too many wrong passwords came from this address.") with { RetryAfter = verdict.RetryAfter };
+                return Refuse(429, "password", "Too many wrong passwords came from this address.") with { RetryAfter = verdict.RetryAfter };
             case Access.Busy:
-                return Later("Too many passwords are being checked.", verdict.RetryAfter);
+                return Later("busy", "Too many passwords are being checked.", verdict.RetryAfter);
             default:
                 context.Response.Headers.WWWAuthenticate = "Basic realm=\"iobuffer\", charset=\"UTF-8\"";
-                return Refuse(401, "User name or password are missing or wrong.");
+                return Refuse(401, "password", "User name or password are missing or wrong.");
         }
     }
-
-    private static RemoteReply Marks(HttpRequest request, RemoteIntake intake) => request.Query["sender"] is [{ Length: > 0 and <= SenderLengthMax } sender]
-        ? intake.MarksOf(sender)
-        : Refuse(400, "The sender is missing: ask for /marks?sender=DEVICE/CHANNEL.");
 
     private async ValueTask<RemoteReply> TakeAsync(HttpContext context, string channelId, RemoteIntake intake, Kind kind, CancellationToken cancel)
     {
         var request = context.Request;
         var key = request.Headers[KeyHeader].ToString();
-        if (kind == Kind.One && (key.Length is 0 or > KeyLengthMax || key.Any(c => c is < '!' or > '~')))
-            return Refuse(400, $"The header {KeyHeader} must name this message in 1 to {KeyLengthMax} printable ASCII characters.");
+        if (kind == Kind.One && (key.Length is 0 or > RemoteIntake.KeyCharsMax || key.Any(c => c is < '!' or > '~')))
+            return Refuse(400, "key", $"The header {KeyHeader} must name this message in 1 to {RemoteIntake.KeyCharsMax} printable ASCII characters without spaces.");
         var encoding = request.Headers.ContentEncoding.ToString();
-        if (!BodyReader.Knows(encoding)) return Refuse(415, $"The Content-Encoding {Quote(encoding)} is not known: gzip and zstd are.");
+        if (!BodyReader.Knows(encoding)) return Refuse(415, "encoding", $"The Content-Encoding {Quote(encoding)} is not known: gzip and zstd are.");
         var maxBytes = kind == Kind.Batch ? intake.MaxBatchBytes : intake.MaxMessageBytes;
         if (BodyReader.RoomFor(encoding, request.ContentLength, maxBytes) is not { } room)
         {
             return request.ContentLength is null
-                ? Refuse(411, "The Content-Length is missing.")
-                : Refuse(413, $"The body may have {maxBytes} bytes.");
+                ? Refuse(411, "length", "The Content-Length is missing.")
+                : Refuse(413, "too_large", $"The body may have {maxBytes} bytes.");
         }
 
         if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit) limit.MaxRequestBodySize = BodyReader.WireMax(maxBytes);
         using var body = await Memory.TakeAsync(channelId, room, cancel);
-        if (body is null) return Later("There is no memory for the body at the moment.", Soon);
+        if (body is null) return Later("no_room", "There is no memory for the body at the moment.", Soon);
         if (await BodyReader.ReadAsync(request, encoding, body, maxBytes, cancel) is not { } bytes)
-            return Refuse(413, $"The body may have {maxBytes} bytes uncompressed.");
+            return Refuse(413, "too_large", $"The body may have {maxBytes} bytes uncompressed.");
         return kind == Kind.Batch ? await intake.TakeBatchAsync(bytes, cancel) : await intake.TakeOneAsync(bytes, key, cancel);
     }
 
@@ -208,21 +203,21 @@ internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger l
     private static bool IsBatch(string? contentType, out bool known)
     {
         known = true;
-        if (!MediaTypeHeaderValue.TryParse(contentType, out var type) || !type.MediaType.Equals(BatchType, StringComparison.OrdinalIgnoreCase)) return false;
+        if (!MediaTypeHeaderValue.TryParse(contentType, out var type) || !type.MediaType.Equals(RemoteBatch.ContentType, StringComparison.OrdinalIgnoreCase)) return false;
         known = type.Parameters.FirstOrDefault(p => p.Name.Equals("version", StringComparison.OrdinalIgnoreCase))?.Value == "1";
         return true;
     }
 
     private static string Quote(string text) => $"\"{(text.Length <= 64 ? text : text[..64])}\"";
 
-    private static RemoteReply Refuse(int status, string error) => new(status) { Error = error };
+    private static RemoteReply Refuse(int status, string code, string error) => new(status) { Code = code, Error = error };
 
-    private static RemoteReply Later(string error, TimeSpan wait) => new(503) { Error = error, RetryAfter = wait };
+    private static RemoteReply Later(string code, string error, TimeSpan wait) => new(503) { Code = code, Error = error, RetryAfter = wait };
 
     private static async Task WriteAsync(HttpResponse response, RemoteReply reply, Kind kind)
     {
         var body = kind switch { Kind.Marks => ReplyBody.OfMarks(reply), Kind.Batch => ReplyBody.OfBatch(reply), _ => ReplyBody.OfOne(reply) };
-        var bytes = JsonSerializer.SerializeToUtf8Bytes(body, RemoteJson.Default.ReplyBody);
+        var bytes = JsonSerializer.SerializeToUtf8Bytes(body, ReplyJson.Default.ReplyBody);
         response.StatusCode = reply.Status;
         response.ContentType = "application/json";
         response.ContentLength = bytes.Length;

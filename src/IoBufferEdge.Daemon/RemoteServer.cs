@@ -37,6 +37,9 @@ internal sealed class RemoteServer(RemoteHub hub, TimeProvider time, ILogger log
     /// <summary>Where it listens, as a URL; null: nowhere.</summary>
     public string? Url => _server?.Urls.FirstOrDefault();
 
+    /// <summary>What bodies of requests take of memory.</summary>
+    public long BodyBytes => _requests.Memory.UsedBytes;
+
     /// <summary>Goes over to what a configuration asks for.</summary>
     public async Task ListenAsync(GatewayConfig config)
     {

@@ -16,6 +16,11 @@ internal sealed record ReplyBody
 
     public long? Sequence { get; init; }
 
+    public bool? Repeated { get; init; }
+
+    /// <summary>Why not: a word for programs, and a sentence.</summary>
+    public string? Code { get; init; }
+
     public string? Error { get; init; }
 
     public long? Refused { get; init; }
@@ -24,21 +29,22 @@ internal sealed record ReplyBody
 
     /// <summary>All marks of the sender, an empty list for none.</summary>
     public static ReplyBody OfMarks(RemoteReply reply) =>
-        new() { Receiver = reply.Receiver, Error = reply.Error, Marks = [.. reply.Marks.Select(m => new MarkBody(m))] };
+        Refusal(reply) with { Marks = reply.IsTaken ? [.. reply.Marks.Select(m => new MarkBody(m))] : null };
 
     /// <summary>The mark where the batch was taken; else why not.</summary>
     public static ReplyBody OfBatch(RemoteReply reply) => reply.IsTaken && reply.Marks is [.., var mark]
         ? new() { Receiver = reply.Receiver, Life = MarkBody.Text(mark.Life), Mark = mark.Sequence }
-        : new()
+        : Refusal(reply) with
         {
-            Receiver = reply.Receiver,
-            Error = reply.Error,
             Refused = reply.Refused > 0 ? reply.Refused : null,
             Marks = reply.Marks.Count > 0 || reply.Status == 409 ? [.. reply.Marks.Select(m => new MarkBody(m))] : null,
         };
 
-    public static ReplyBody OfOne(RemoteReply reply) =>
-        new() { Receiver = reply.Receiver, Error = reply.Error, Sequence = reply.Sequence > 0 ? reply.Sequence : null };
+    public static ReplyBody OfOne(RemoteReply reply) => reply.IsTaken
+        ? new() { Receiver = reply.Receiver, Sequence = reply.Sequence, Repeated = reply.IsRepeated }
+        : Refusal(reply);
+
+    private static ReplyBody Refusal(RemoteReply reply) => new() { Receiver = reply.Receiver, Code = reply.Code, Error = reply.Error };
 }
 
 internal sealed record MarkBody(string Life, long Mark, long Claimed)
@@ -54,4 +60,4 @@ internal sealed record MarkBody(string Life, long Mark, long Claimed)
 [JsonSerializable(typeof(ReplyBody))]
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
-internal sealed partial class RemoteJson : JsonSerializerContext;
+internal sealed partial class ReplyJson : JsonSerializerContext;
