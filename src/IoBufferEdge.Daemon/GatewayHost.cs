@@ -81,8 +81,10 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         var network = new SocketNetwork(_time, log);
         var storeOptions = new RocksStoreOptions { Directory = folder.Store };
         var serial = new SerialLines(new LinuxSerialPorts(_driverLines, _time), _time, log);
+        var hub = new RemoteHub();
         EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log, serial)
         {
+            Hub = hub,
             NewRemote = channel => new HttpRemoteTransport(channel, _time, log),
         };
         await using var gateway = new Gateway(config, new GatewayServices(
@@ -98,8 +100,10 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         var watch = new StatusWatch(gateway, new HealthWatch(_time, Patience), _systemd, _time);
         await using var metrics = new MetricsServer(() => gateway.Status, () => watch.Report, log);
         await metrics.ListenAsync(config.Http?.MetricsListen);
+        await using var remote = new RemoteServer(hub, _time, log);
+        await remote.ListenAsync(config);
         using var meter = StatusMetrics.Publish(() => gateway.Status);
-        _reloadAsync = () => ReloadAsync(gateway, panel, metrics, log);
+        _reloadAsync = () => ReloadAsync(gateway, panel, metrics, remote, log);
         using var control = new ControlServer(folder.ControlSocket, new ControlCommands(gateway, _reloadAsync).HandleAsync, _time, log);
         control.Open();
         var serving = control.RunAsync(ending.Token);
@@ -131,7 +135,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
     }
 
     /// <summary>Reads the file again and goes over to it; when it is wrong or cannot be applied, the former one goes on.</summary>
-    private async ValueTask<string> ReloadAsync(Gateway gateway, FrontPanel panel, MetricsServer metrics, ILogger log)
+    private async ValueTask<string> ReloadAsync(Gateway gateway, FrontPanel panel, MetricsServer metrics, RemoteServer remote, ILogger log)
     {
         if (configPath is null) return "The built-in configuration runs: there is no file to read again.";
         await _oneReload.WaitAsync();
@@ -150,6 +154,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             await ApplyAsync(gateway, panel, config);
             gateway.ConfigHash = hash;
             await metrics.ListenAsync(config.Http?.MetricsListen);
+            await remote.ListenAsync(config);
             return $"{configPath} is applied: {config.Channels.Count} channels.";
         }
         finally

@@ -74,12 +74,15 @@ var boardShow = new Command("show", "Show a board's ports, LEDs and parts, each 
 boardShow.SetAction(parsed => BoardCommandLine.Show(parsed.GetValue(boardId)!, parsed.GetValue(json), Console.Out, Console.Error));
 var boards = new Command("board", "The boards that are built in.") { boardList, boardShow };
 
+var passwd = new Command("passwd", "Read a password from standard input and print its hash, for password_hash of a remote source.");
+passwd.SetAction(_ => PasswordCommandLine.Run(Console.Out, Console.Error));
+
 var version = new Command("version", "Show the version.");
 version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
-    run, check, status, reload, identify, channels, queues, park, boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), version,
+    run, check, status, reload, identify, channels, queues, park, boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), passwd, version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

@@ -157,6 +157,18 @@ public static partial class Log
     [LoggerMessage(515, LogLevel.Error, "No metrics on {Address}: {Reason}")]
     public static partial void MetricsNotListening(ILogger log, string address, string reason);
 
+    [LoggerMessage(517, LogLevel.Information, "Remote sources listen on {Url}")]
+    public static partial void RemoteListening(ILogger log, string url);
+
+    [LoggerMessage(518, LogLevel.Error, "Remote sources cannot be reached at {Address}: {Reason}")]
+    public static partial void RemoteNotListening(ILogger log, string address, string reason);
+
+    [LoggerMessage(519, LogLevel.Warning, "Channel {Channel}: {Peer} was answered {Status}: {Reason} This is said once an hour.")]
+    public static partial void RemoteRefused(ILogger log, string channel, System.Net.IPAddress? peer, int status, string? reason);
+
+    [LoggerMessage(520, LogLevel.Error, "Channel {Channel}: a request broke by a fault of ours and was answered 500.")]
+    public static partial void RemoteBroke(ILogger log, string channel, Exception exception);
+
     [LoggerMessage(516, LogLevel.Critical, "The gateway broke down by a fault of its own; started again it goes on where it was.")]
     public static partial void Broken(ILogger log, Exception exception);
 }

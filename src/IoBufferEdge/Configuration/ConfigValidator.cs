@@ -28,13 +28,13 @@ internal static class ConfigValidator
         if (config.Channels.Count == 0 && problems.IsReadable("channels")) problems.Warn("channels", "is empty: nothing will be forwarded");
         CheckIds(config, problems);
         CheckHttp(config, problems);
-        CheckRemoteSources(config, problems);
+        RemoteRules.Check(config, problems);
         CheckMqtt(config.Mqtt, problems);
         ListenerClashes.Check(config, problems);
         CheckSerialPorts(config, problems);
         BoardRules.CheckLines(config, problems);
         CheckDiskBudget(config, problems);
-        return config with { Channels = [.. config.Channels.Select(WithDatagramLimit)] };
+        return config with { Channels = [.. config.Channels.Select(c => RemoteRules.Named(WithDatagramLimit(c), config.Device.Id))] };
     }
 
     /// <summary>What a UDP side can carry limits the source's messages.</summary>
@@ -133,6 +133,12 @@ internal static class ConfigValidator
 
         if (buffer.WhenFull != WhenFull.Block)
             problems.Warn(Where("when_full"), "lets messages be discarded when the buffer is full; block never loses one");
+        if (buffer.WhenFull == WhenFull.DropNewest && channel.Source.Type == EndpointType.RemoteIcombuffer)
+        {
+            problems.Error(Where("when_full"),
+                $"must not be drop_newest for the remote source of {at}: a sender that is told to wait loses nothing; use block");
+        }
+
         if (buffer.TtlS > 0) problems.Warn(Where("ttl_s"), "lets messages be discarded when they get too old; 0 never loses one");
         if (buffer.RetainBytes > 0) problems.Warn(Where("retain_bytes"), "has no effect yet, but for forcing delivery durable_first");
         if (buffer.Compression != BlockCompression.None) problems.Warn(Where("compression"), "has no effect yet: nothing is compressed");
@@ -152,26 +158,9 @@ internal static class ConfigValidator
         if (config.Http is not { } http) return;
         CheckListenAddress(http.Listen, "http.listen", problems);
         CheckListenAddress(http.MetricsListen, "http.metrics_listen", problems);
-        if (http.Listen is not null) problems.Warn("http.listen", "has no effect yet: nothing listens there");
         if (!http.Tls.Enabled) return;
-        problems.Warn("http.tls", "has no effect yet: metrics are served without encryption");
+        if (http.Listen is null) problems.Warn("http.tls", "has no effect without http.listen: metrics are served without encryption");
         TlsFiles.Check(http.Tls, server: true, "http.tls", problems);
-    }
-
-    /// <summary>Their address is <c>http.listen</c>.</summary>
-    private static void CheckRemoteSources(GatewayConfig config, ConfigProblems problems)
-    {
-        if (!problems.IsReadable("http")) return;
-        for (var i = 0; i < config.Channels.Count; i++)
-        {
-            var source = config.Channels[i].Source;
-            if (source.Type != EndpointType.RemoteIcombuffer) continue;
-            if (config.Http?.Listen is not { } listen)
-                problems.Error($"channels[{i}].source", "is reached at http.listen, which is missing");
-            else if (source.Auth is not null && !config.Http.Tls.Enabled && NetworkAddress.ParseEndPoint(listen) is { } address
-                && !IPAddress.IsLoopback(address.Address))
-                problems.Warn($"channels[{i}].source.auth", "goes over the network in the clear: give http a tls, or listen on loopback");
-        }
     }
 
     private static void CheckListenAddress(string? text, string at, ConfigProblems problems)

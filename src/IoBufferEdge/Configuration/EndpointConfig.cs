@@ -71,8 +71,10 @@ public abstract record EndpointConfig
         EndpointType.TcpClient => $"tcp_client {Host}:{Port}",
         EndpointType.Udp => $"udp {Host ?? "0.0.0.0"}:{Port}",
         EndpointType.Serial => $"serial {SerialPort}",
-        _ => $"remote_icombuffer {Url}",
+        _ => $"remote_icombuffer {RemoteSummary}",
     };
+
+    private string RemoteSummary => Url is null ? $"as {Instance}" : $"{Url} {ChannelId}";
 
     /// <summary>The framing with the type's default filled in.</summary>
     public FramingConfig EffectiveFraming => Framing ?? new FramingConfig

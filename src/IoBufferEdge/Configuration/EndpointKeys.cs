@@ -45,20 +45,31 @@ internal static class EndpointKeys
         .Key("verify_peer", "Server: ask clients for a certificate from ca (mutual TLS). Client: false accepts any certificate.",
             Flag, (t, v) => t with { VerifyPeer = v });
 
-    private static ObjectShape<AuthConfig> Auth(string name) =>
-        new ObjectShape<AuthConfig>(name, "an object with username and a password", _ => new())
-        .Key("username", "The name of the account.", Text("a name"), (a, v) => a with { Username = v }, required: true)
+    private const string HashAlone =
+        "does not belong to a source, which keeps the password's hash alone: run iobuffer passwd and give what it prints as password_hash";
+
+    private static readonly ObjectShape<AuthConfig> DestinationAuth = Username(new("destination_auth", "an object with username and a password", _ => new())
+    {
+        Instead = new Dictionary<string, string>(StringComparer.Ordinal)
+        {
+            ["password_hash"] = "does not belong to a destination, which has to say the password itself: give password_file",
+        },
+    })
         .Key("password", "The password itself.",
             new TextShape("a string that is not empty", secret: true), (a, v) => a with { Password = v })
         .Key("password_file", "File whose first line is the password.", new FileShape(), (a, v) => a with { PasswordFile = v })
         .Key("password_secret", "Name of a secret that holds the password.", Id, (a, v) => a with { PasswordSecret = v });
 
-    private static readonly ObjectShape<AuthConfig> DestinationAuth = Auth("destination_auth");
-
-    private static readonly ObjectShape<AuthConfig> SourceAuth = Auth("source_auth")
+    private static readonly ObjectShape<AuthConfig> SourceAuth = Username(new("source_auth", "an object with username and password_hash", _ => new())
+    {
+        Instead = new[] { "password", "password_file", "password_secret" }.ToDictionary(key => key, _ => HashAlone, StringComparer.Ordinal),
+    })
         .Key("password_hash", "What iobuffer passwd printed for the password.",
             new TextShape("the hash that iobuffer passwd prints", secret: true),
-            (a, v) => a with { PasswordHash = v });
+            (a, v) => a with { PasswordHash = v }, required: true);
+
+    private static ObjectShape<AuthConfig> Username(ObjectShape<AuthConfig> shape) =>
+        shape.Key("username", "The name of the account.", Text("a name without a colon"), (a, v) => a with { Username = v }, required: true);
 
     private static readonly ObjectShape<GpioLineConfig> GpioLine =
         new ObjectShape<GpioLineConfig>("gpio_line", "an object with chip and line", _ => new() { Chip = "", Line = "" })
@@ -179,7 +190,8 @@ internal static class EndpointKeys
                 (s, v) => s with { Framing = v }, types: Framed)
             .Key("max_message_bytes", "The longest message (1048576).", Integer(1, 16 << 20), (s, v) => s with { MaxMessageBytes = v })
             .Key("on_oversize", "A longer one is cut into several, or refused and counted (split).",
-                new WordShape<OnOversize>(("split", OnOversize.Split), ("reject", OnOversize.Reject)), (s, v) => s with { OnOversize = v })
+                new WordShape<OnOversize>(("split", OnOversize.Split), ("reject", OnOversize.Reject)), (s, v) => s with { OnOversize = v },
+                types: Framed)
             .Key("expect_every_s", "Silence longer than this raises the alert silent; 0: off (0).", Integer(0, 31_536_000),
                 (s, v) => s with { ExpectEveryS = v })
             .Key("allow", "Addresses and networks that may send; anyone by default.", AllowList, (s, v) => s with { Allow = v },

@@ -1,3 +1,5 @@
+using IoBufferEdge.Endpoints.Remote;
+
 namespace IoBufferEdge.Configuration;
 
 /// <summary>What the keys of one side of a channel ask of each other.</summary>
@@ -125,12 +127,12 @@ internal static class EndpointValidator
             problems.Error($"{at}.url", "carries a name or password: put them into auth");
         else if (url.Scheme == "http" && destination.Auth is not null && !NetworkAddress.IsLoopback(url.Host))
             problems.Warn($"{at}.auth", "goes over the network in the clear: use https in url");
+        if (url?.Scheme == "https") TlsFiles.Check(destination.Tls, server: false, $"{at}.tls", problems);
+        else if (url?.Scheme == "http" && destination.Tls.Enabled) problems.Error($"{at}.tls.enabled", "is true, but url says http: use https there");
     }
 
     private static void CheckCommon(EndpointConfig endpoint, bool isSource, string at, ConfigProblems problems)
     {
-        if (endpoint.Type == EndpointType.RemoteIcombuffer)
-            problems.Error($"{at}.type", $"{Word(endpoint.Type)} is not available in this version: use tcp_server, tcp_client, serial or udp");
         if (endpoint.Type == EndpointType.Serial) SerialValidator.Check(endpoint, at, problems);
         CheckHosts(endpoint, isSource, at, problems);
         CheckFraming(endpoint, isSource, at, problems);
@@ -143,7 +145,7 @@ internal static class EndpointValidator
                 problems.Error($"{at}.allow[{i}]", $"must be an address or a network, 192.0.2.0/24, but is {Spelling.Quote(entry)}");
         }
 
-        if (endpoint.Auth is { } auth) CheckAuth(auth, $"{at}.auth", problems);
+        if (endpoint.Auth is { } auth) CheckAuth(auth, isSource, $"{at}.auth", problems);
     }
 
     private static void CheckHosts(EndpointConfig endpoint, bool isSource, string at, ConfigProblems problems)
@@ -185,13 +187,28 @@ internal static class EndpointValidator
             problems.Error($"{at}.framing.end_hex", "is the same as start_hex: make them different");
     }
 
-    private static void CheckAuth(AuthConfig auth, string at, ConfigProblems problems)
+    private static void CheckAuth(AuthConfig auth, bool isSource, string at, ConfigProblems problems)
     {
-        var given = new[] { auth.Password, auth.PasswordFile, auth.PasswordSecret, auth.PasswordHash }.Count(p => p is not null);
-        const string Kinds = "password, password_file, password_secret, password_hash (sources)";
+        if (auth.Username?.Contains(':', StringComparison.Ordinal) == true)
+            problems.Error($"{at}.username", "has a colon, which separates name and password in HTTP: choose a name without one");
+        if (isSource) CheckHash(auth, at, problems);
+        else CheckPassword(auth, at, problems);
+    }
+
+    private static void CheckHash(AuthConfig auth, string at, ConfigProblems problems)
+    {
+        if (auth.PasswordHash is { } hash && PasswordHash.Parse(hash) is null)
+            problems.Error($"{at}.password_hash", "is not what iobuffer passwd prints: run it and copy its last line as it is");
+    }
+
+    private static void CheckPassword(AuthConfig auth, string at, ConfigProblems problems)
+    {
+        var given = new[] { auth.Password, auth.PasswordFile, auth.PasswordSecret }.Count(p => p is not null);
+        const string Kinds = "password, password_file, password_secret";
         if (given == 0 && problems.IsReadable(at)) problems.Error(at, $"has no password: give one of {Kinds}");
         if (given > 1) problems.Error(at, $"has more than one password: keep one of {Kinds}");
         if (auth.PasswordFile is { } file) TlsFiles.CheckReadable(file, $"{at}.password_file", problems);
+        if (auth.PasswordSecret is not null) problems.Error($"{at}.password_secret", "is not available in this version: use password_file");
     }
 
     private static bool Equal(string? a, string? b) => string.Equals(a, b, StringComparison.OrdinalIgnoreCase);

@@ -52,6 +52,9 @@ internal sealed class ObjectShape<T>(string name, string expected, Func<ConfigPr
     /// <summary>The object on the other side of a channel, whose keys are often put here by mistake.</summary>
     public (string Where, IEnumerable<string> Keys) Elsewhere { get; set; } = ("", []);
 
+    /// <summary>What to say of keys that somebody will look for here in vain.</summary>
+    public IReadOnlyDictionary<string, string> Instead { get; init; } = new Dictionary<string, string>(StringComparer.Ordinal);
+
     /// <summary>Told what was read, before anything behind it in the enclosing table is.</summary>
     public Action<T, ConfigProblems>? OnRead { get; init; }
 
@@ -157,6 +160,7 @@ internal sealed class ObjectShape<T>(string name, string expected, Func<ConfigPr
     private string NotAKey(string name, string? type)
     {
         var owners = _keys.Where(k => k.Name == name).SelectMany(k => k.Types ?? []).ToArray();
+        if (Instead.TryGetValue(name, out var instead)) return instead;
         if (owners.Length > 0) return $"does not belong to type {type}; it belongs to {string.Join(", ", owners)}";
         if (Elsewhere.Keys.Contains(name)) return $"belongs into the {Elsewhere.Where}";
         var known = _keys.Where(k => k.BelongsTo(type)).Select(k => k.Name).Distinct().ToArray();

@@ -32,6 +32,15 @@ public sealed class TlsContext
         return new TlsContext(config, log ?? NullLogger.Instance, Read(config), stamp);
     }
 
+    /// <summary>For a server that makes its handshakes itself; asked for at each of them.</summary>
+    /// <exception cref="EndpointException">There is no certificate for a server.</exception>
+    public SslServerAuthenticationOptions ServerOptions(params IReadOnlyList<SslApplicationProtocol> protocols)
+    {
+        var options = ServerOptions((_, _, _, errors) => !VerifiesClients || errors == SslPolicyErrors.None);
+        options.ApplicationProtocols = [.. protocols];
+        return options;
+    }
+
     /// <exception cref="EndpointException">There is no certificate for a server.</exception>
     internal SslServerAuthenticationOptions ServerOptions(RemoteCertificateValidationCallback validate)
     {

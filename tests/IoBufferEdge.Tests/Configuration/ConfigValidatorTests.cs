@@ -9,9 +9,6 @@ public sealed class ConfigValidatorTests
     private const string UdpSource = """{"type":"udp","host":"127.0.0.1","port":7001}""";
     private const string UdpDestination = """{"type":"udp","host":"127.0.0.1","port":8001}""";
     private const string Serial = """{"type":"serial","port":"/dev/ttyUSB0"}""";
-    private const string Remote = """{"type":"remote_icombuffer","url":"https://x:8080","channel_id":"c"}""";
-
-    private const string NoRemote = "remote_icombuffer is not available in this version: use tcp_server, tcp_client, serial or udp";
 
     [Theory]
     [InlineData("\"framing\":{\"type\":\"idle_gap\"}",
@@ -228,7 +225,7 @@ public sealed class ConfigValidatorTests
         var problems = Problems(Of(string.Join(',', channels), """, "http":{"listen":"[::]:7000","metrics_listen":"127.0.0.1:7000"}"""));
         Assert.Equal(
         [
-            "warning: http.listen: has no effect yet: nothing listens there",
+            "warning: http.listen: has no effect: no channel has a source of type remote_icombuffer",
             "error: channels[0].destination.port: is TCP port 7000, which channels[0].source.port already listens on: choose another",
             "error: channels[2].source.port: is UDP port 7001, which channels[1].source.port already listens on: choose another",
             "error: http.listen: is TCP port 7000, which channels[0].source.port already listens on: choose another",
@@ -243,7 +240,7 @@ public sealed class ConfigValidatorTests
         "error: http.metrics_listen: must be an address and a port, 127.0.0.1:8080 or [::1]:8080, but is \"::1:9464\"")]
     [InlineData(", \"http\":{\"metrics_listen\":\"[::1]:9464\"}")]
     [InlineData(", \"http\":{\"tls\":{\"enabled\":true,\"cert\":\"c\",\"key\":\"k\"}}",
-        "warning: http.tls: has no effect yet: metrics are served without encryption",
+        "warning: http.tls: has no effect without http.listen: metrics are served without encryption",
         "error: http.tls.cert: names \"/nowhere/c\", which does not exist",
         "error: http.tls.key: names \"/nowhere/k\", which does not exist")]
     [InlineData(", \"mqtt\":{\"host\":\"broker.example\",\"password_file\":\"p\",\"password_secret\":\"s\"}",
@@ -257,18 +254,6 @@ public sealed class ConfigValidatorTests
     [Fact]
     public void Without_channels_nothing_is_forwarded() =>
         Assert.Equal(["warning: channels: is empty: nothing will be forwarded"], Problems(Of("")));
-
-    [Fact]
-    public void Remote_endpoints_are_refused_until_they_exist()
-    {
-        Assert.Equal([$"error: channels[0].destination.type: {NoRemote}"], Problems(Of(Channel(Serial, Remote))));
-        Assert.Equal(
-        [
-            $"error: channels[0].source.type: {NoRemote}",
-            "warning: channels[0].source.auth: is missing: anyone who reaches http.listen can send",
-            "error: channels[0].source: is reached at http.listen, which is missing",
-        ], Problems(Of(Channel("""{"type":"remote_icombuffer"}"""))));
-    }
 
     [Theory]
     [InlineData("\"framing\":{\"type\":\"raw\"}", "destination.framing.type: raw does not fit type serial: use for example idle_gap")]
@@ -336,33 +321,6 @@ public sealed class ConfigValidatorTests
             Clashes(Channel(Serial) + "," + Channel(Serial, id: "b")));
         Assert.Equal(["error: channels[1].destination: has other line settings than channels[0].source on the same port: make them equal"],
             Clashes(Channel(Serial) + "," + Channel(destination: With(Serial, "\"baud_rate\":115200"), id: "b")));
-    }
-
-    [Theory]
-    [InlineData("\"url\":\"ftp://x\"",
-        "error: channels[0].destination.url: must be a URL with http or https, a host and a port, https://host:8080")]
-    [InlineData("\"url\":\"https://u:p@x\"", "error: channels[0].destination.url: carries a name or password: put them into auth")]
-    [InlineData("\"url\":\"http://x:1\",\"auth\":{\"username\":\"u\",\"password\":\"p\"}",
-        "warning: channels[0].destination.auth: goes over the network in the clear: use https in url")]
-    [InlineData("\"url\":\"http://127.0.0.1:1\",\"auth\":{\"username\":\"u\",\"password\":\"p\"}")]
-    [InlineData("\"auth\":{\"username\":\"u\"}",
-        "error: channels[0].destination.auth: has no password: "
-        + "give one of password, password_file, password_secret, password_hash (sources)")]
-    [InlineData("\"auth\":{\"username\":\"u\",\"password\":\"p\",\"password_secret\":\"s\"}",
-        "error: channels[0].destination.auth: has more than one password: "
-        + "keep one of password, password_file, password_secret, password_hash (sources)")]
-    public void Remote_endpoints_are_judged_already(string keys, params string[] problems) =>
-        Assert.Equal(problems,
-            Problems(Of(Channel(destination: With(Remote, keys)))).Where(p => !p.EndsWith(NoRemote, StringComparison.Ordinal)));
-
-    [Fact]
-    public void A_remote_source_needs_an_address_to_be_reached_at()
-    {
-        var source = """{"type":"remote_icombuffer","auth":{"username":"u","password_hash":"h"}}""";
-        Assert.Contains("warning: channels[0].source.auth: goes over the network in the clear: give http a tls, or listen on loopback",
-            Problems(Of(Channel(source), """, "http":{"listen":"0.0.0.0:8080"}""")));
-        Assert.DoesNotContain(Problems(Of(Channel(source), """, "http":{"listen":"127.0.0.1:8080"}""")),
-            p => p.Contains("source.auth", StringComparison.Ordinal));
     }
 
     [Fact]

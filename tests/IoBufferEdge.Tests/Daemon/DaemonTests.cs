@@ -12,7 +12,7 @@ public sealed class DaemonTests : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     /// <summary>Beside this assembly's own place in the source tree, in the same configuration.</summary>
-    private static readonly string Binary = Path.Combine(
+    internal static readonly string Binary = Path.Combine(
         AppContext.BaseDirectory.Replace("/tests/IoBufferEdge.Tests/", "/src/IoBufferEdge.Daemon/", StringComparison.Ordinal), "iobuffer");
 
     private readonly string _folder = Directory.CreateTempSubdirectory("iobuffer-daemon-").FullName;
