@@ -3,6 +3,7 @@
 #   scripts/simulate.sh SEED                   replays one seed with its trace
 #   scripts/simulate.sh --seeds N [--from K]   runs many and shows those that fail, with the faults they need
 #   scripts/simulate.sh --crash-points [--full]  stops a scripted run at every operation in turn, and twice: sampled, or all pairs
+#   scripts/simulate.sh --chain SEED           and --chain-seeds N [--from K]: the same for two or three gateways in a row
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # scripts/test.sh [--quick|--full]: installs what is missing, builds, publishes both targets, runs every test. --quick leaves the VM lab
 # out, whose kernel is built once (about five minutes). --full adds the long loops (500 kill -9, 500 power cuts behind a kill, 200 faults
-# of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100 orderly ends, five minutes of soak, 10,000 RS485
+# of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100 orderly ends, 200 kills in a row of three gateways and as many with
+# disks that are wiped and put back, five minutes of soak, 10,000 RS485
 # frames a case in the lab) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 case ${1:-} in
-  '' | --quick) seeds=1000 lab_frames=200 lab_limit_s=900 ;;
-  --full) seeds=10000 lab_frames=10000 lab_limit_s=3600 ;;
+  '' | --quick) seeds=1000 chains=150 lab_frames=200 lab_limit_s=900 ;;
+  --full) seeds=10000 chains=2000 lab_frames=10000 lab_limit_s=3600 ;;
   *) die "'$1' is not an option: scripts/test.sh [--quick|--full]" ;;
 esac
 
@@ -59,6 +60,15 @@ run_seeds() {
   add_counts simulation "$status" "$counts"
 }
 
+# run_chains COUNT: the simulation of gateways in a row; each seed counts as one test.
+run_chains() {
+  local log=artifacts/logs/chains.log status=0 counts
+  say "simulation: $1 chains of gateways"
+  DOTNET_GCgen0size=0x4000000 quietly "$log" dotnet "$(dll IoBufferEdge.Simulation)" --chain-seeds "$1" || status=$?
+  counts=$(awk '/^[0-9]+ chains, / { chains = $1; failed = $(NF - 1) } END { print chains - failed, failed + 0, 0 }' "$log")
+  add_counts chains "$status" "$counts"
+}
+
 # run_crash_points [--full]: each crash point of the simulation's scripted run, alone and with a second one, counts as one test.
 run_crash_points() {
   local log=artifacts/logs/crash-points.log status=0 counts
@@ -101,6 +111,7 @@ IOBUFFER_BINARY=$PWD/artifacts/$(host_rid)/iobuffer
 export IOBUFFER_BINARY
 run_tests IoBufferEdge.Tests
 run_seeds $seeds
+run_chains $chains
 run_crash_points "$@"
 run_tests IoBufferEdge.SystemTests
 if [ "${1:-}" = --quick ]; then
@@ -116,6 +127,7 @@ if [ "${1:-}" = --full ]; then
   run_loop damage-loop 10
   run_loop reset-loop 100
   run_loop close-loop 100
+  run_loop chain-loop 200
   run_loop soak 5
 fi
 

@@ -4,8 +4,8 @@ using Xunit;
 
 namespace IoBufferEdge.SystemTests;
 
-/// <summary>The long proofs, short: <c>IoBufferEdge.Benchmarks kill-loop 500</c>, <c>reset-loop 100</c> and <c>close-loop 100</c> are the
-/// real ones.</summary>
+/// <summary>The long proofs, short: <c>IoBufferEdge.Benchmarks kill-loop 500</c>, <c>reset-loop 100</c>, <c>close-loop 100</c> and
+/// <c>chain-loop 200</c> are the real ones.</summary>
 public class LoopTests(ITestOutputHelper output)
 {
     [Theory]
@@ -36,5 +36,16 @@ public class LoopTests(ITestOutputHelper output)
         var loop = new EndLoop(1, TextWriter.Null);
         output.WriteLine(loop.OrderlyEnds(10));
         Assert.True(loop.Failures.Count == 0, string.Join('\n', loop.Failures));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Three_gateways_in_a_row_under_kill_9(bool losesDisks)
+    {
+        var log = new StringWriter();
+        using var loop = new ChainLoop(5, log, losesDisks);
+        output.WriteLine(loop.Run(15));
+        Assert.True(loop.Failures.Count == 0, $"{string.Join('\n', loop.Failures)}\n{log}");
     }
 }

@@ -1,4 +1,5 @@
 using IoBufferEdge.Simulation;
+using IoBufferEdge.Simulation.Chain;
 
 namespace IoBufferEdge.Tests;
 
@@ -9,6 +10,7 @@ namespace IoBufferEdge.Tests;
 public sealed class SimulationTests
 {
     private const int SeedsPerTest = 50;
+    private const int ChainsPerTest = 20;
 
     [Theory]
     [InlineData(0)]
@@ -45,4 +47,31 @@ public sealed class SimulationTests
     [Fact]
     public void Two_seeds_differ() =>
         Assert.NotEqual(SimulationRun.Run(Scenario.FromSeed(5)).TraceHash, SimulationRun.Run(Scenario.FromSeed(6)).TraceHash);
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void Gateways_in_a_row_deliver_once_and_in_order(int part)
+    {
+        var report = new StringWriter();
+        var alarms = 0;
+        for (var seed = 1 + (part * ChainsPerTest); seed <= (part + 1) * ChainsPerTest; seed++)
+        {
+            var scenario = ChainScenario.FromSeed(seed);
+            var outcome = ChainRun.Run(scenario);
+            if (outcome.Violation is not null) ChainSeeds.Describe(scenario, outcome, report);
+            alarms += outcome.Alarms;
+        }
+
+        Assert.Equal("", report.ToString());
+        Assert.True(alarms > 0);
+    }
+
+    [Fact]
+    public void A_chain_replays_bit_for_bit()
+    {
+        var (first, again) = (ChainRun.Run(ChainScenario.FromSeed(7)), ChainRun.Run(ChainScenario.FromSeed(7)));
+        Assert.Equal((first.TraceHash, first.Steps, first.Secured), (again.TraceHash, again.Steps, again.Secured));
+        Assert.True(first.Secured > 100);
+    }
 }

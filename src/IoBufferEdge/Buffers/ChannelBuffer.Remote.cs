@@ -55,7 +55,7 @@ public sealed partial class ChannelBuffer
         for (var i = lives.Length - 1; i >= 0; i--)
         {
             if (lives[i].BeginsAt <= sequence) return lives[i].Life;
-            lastOfLife = lives[i].BeginsAt - 1;
+            lastOfLife = lives[i].RecoveredUpTo;
         }
 
         return 0;

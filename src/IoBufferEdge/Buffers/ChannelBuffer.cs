@@ -97,7 +97,7 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
         // A new life: its numbers begin above everything that was ever reserved; the gap below them is explained by its record (rule 7).
         var recoveredUpTo = Math.Max(opening.Cursor, opening.LastDurable);
         var beginsAt = Math.Max(opening.ReservedUpTo, recoveredUpTo) + 1;
-        _life = new LifeRecord(life, beginsAt, recoveredUpTo);
+        _life = new LifeRecord(life, beginsAt, LastSettled(opening, recoveredUpTo));
         _gaps.Add(_life.Gap, default);
         _lives = [.. opening.Lives.Where(l => l.BeginsAt < beginsAt), _life];
         _remote = new SenderMarks(opening);
@@ -301,6 +301,14 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
         {
             lock (_sync) return LedgerNow();
         }
+    }
+
+    /// <summary>What was discarded right behind the last block was recovered as well.</summary>
+    private static long LastSettled(QueueOpening opening, long recoveredUpTo)
+    {
+        foreach (var range in opening.Discarded)
+            if (range.First <= recoveredUpTo + 1) recoveredUpTo = Math.Max(recoveredUpTo, range.Last);
+        return recoveredUpTo;
     }
 
     /// <summary>The numbers that are missing behind the last block and that no former life has counted.</summary>

@@ -49,7 +49,9 @@ public sealed record HeldMarks(IReadOnlyList<LifeMark> Lives, long SecuredBy)
 /// </summary>
 public interface ISenderQueue
 {
-    /// <summary>The life that a number belongs to, and the last number that does (long.MaxValue: the present life).</summary>
+    /// <summary>
+    /// The life that a number belongs to, and the last number of it that is known here (long.MaxValue: the present life). 0: not known.
+    /// </summary>
     long LifeOf(long sequence, out long lastOfLife);
 
     /// <summary>Whether a life is one of this queue's.</summary>

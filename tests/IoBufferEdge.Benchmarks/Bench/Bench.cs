@@ -45,7 +45,7 @@ public sealed class Bench(BenchOptions options)
     public const int DatagramsPerSecond = 20_000;
 
     public static readonly IReadOnlyList<string> Parts =
-        ["throughput", "channels", "paced", "latency", "udp", "outage", "deletes", "idle", "backlog", "reopen"];
+        ["throughput", "channels", "paced", "latency", "udp", "hops", "outage", "deletes", "idle", "backlog", "reopen"];
 
     private static readonly (string Name, string Buffer)[] s_modes =
         [("cut_through", """{"delivery":"cut_through"}"""), ("durable_first", """{"delivery":"durable_first"}""")];
@@ -59,6 +59,7 @@ public sealed class Bench(BenchOptions options)
         var machine = ProcessFigures.Machine(options.BusyPercent);
         Console.Error.WriteLine(machine);
         var buffers = new BufferScenes(_samples, options);
+        var hops = new HopScenes(_samples, options);
         for (_round = 1; _round <= options.Rounds; _round++)
         {
             Console.Error.WriteLine($"round {_round} of {options.Rounds}");
@@ -76,6 +77,7 @@ public sealed class Bench(BenchOptions options)
             });
             Part("latency", () => InTurn(relayFirst, RelayLatency, GatewayLatency));
             Part("udp", Datagrams);
+            Part("hops", () => hops.Hops(relayFirst, 1024));
             Part("outage", buffers.Outage);
             Part("deletes", buffers.Deletes);
         }

@@ -33,6 +33,8 @@ public sealed class BenchTable(Samples samples)
         Absolute("the same, durable_first, p50 (ms)", "durable_first/p50_ms", null, "relay/p50_ms");
         Absolute($"UDP, {Figure(Bench.DatagramsPerSecond)} datagrams a second of 1 KB: come out (%)", "udp/arrived_percent", null);
         Absolute("… CPU per datagram (µs)", "udp/cpu_us", null);
+        Ratio("two gateways, all written: 1024 B over remote_icombuffer, beside TCP between them (msg/s)",
+            "hop_tcp/1024/per_s", "hop_remote/1024/per_s", 0.7, atLeast: true);
         Written("1 KB, cut_through", "cut_through/1024", 0.1, "relay/1024");
         foreach (var (bytes, size) in ((int, string)[])[(1024, "1 KB"), (8192, "8 KB")])
         {

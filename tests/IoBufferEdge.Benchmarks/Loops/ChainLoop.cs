@@ -6,8 +6,8 @@ using IoBufferEdge.Benchmarks.Load;
 namespace IoBufferEdge.Benchmarks.Loops;
 
 /// <summary>
-/// Three gateways in a row, plant, site and centre, under load from an acknowledging sender. While they are killed with -9 the last
-/// one's delivery is paused, so that nothing but the remote hops moves messages; then it is let go, with nobody killed any more, and the
+/// Three gateways in a row, plant, site and centre, under load from an acknowledging sender. While they are killed with -9 nobody listens
+/// behind the last one, so that nothing but the remote hops moves messages; then somebody does, with nobody killed any more, and the
 /// receiver must read every message once and in order: what the sender sent twice for want of an acknowledgement is two messages.
 /// With disks that are wiped or put back to a copy, messages may be missing, but only while an alarm says so; the loop answers alarms as an
 /// operator would, and none may be raised that no such event explains.
@@ -45,10 +45,11 @@ public sealed class ChainLoop : IDisposable
             var secret = Path.Combine(_gateways[2].Folder, "password");
             File.WriteAllText(secret, Password + "\n");
             var hash = _gateways[2].CommandWithInput(Password + "\n", "passwd").Output.Trim().Split('\n')[^1];
-            _gateways[2].WriteConfig(Gateway("centre", listen[2], RemoteSource(hash), Config.Channel(Id, 0, _receiver.Port)["destination"]!));
-            _gateways[1] = new GatewayProcess(Gateway("site", listen[1], RemoteSource(hash), RemoteDestination(listen[2], secret)));
+            _gateways[2].WriteConfig(ChainConfig.Gateway("centre", listen[2], Id, ChainConfig.Source(hash), Config.Channel(Id, 0, _receiver.Port)["destination"]!));
+            _gateways[1] = new GatewayProcess(
+                ChainConfig.Gateway("site", listen[1], Id, ChainConfig.Source(hash), ChainConfig.Destination(listen[2], Id, secret)));
             var device = Config.Channel(Id, sourcePort, 0, """{"ack":{"type":"bytes","ack_hex":"06","nak_hex":"15"}}""")["source"]!;
-            _gateways[0] = new GatewayProcess(Gateway("plant", 0, device, RemoteDestination(listen[1], secret)));
+            _gateways[0] = new GatewayProcess(ChainConfig.Gateway("plant", 0, Id, device, ChainConfig.Destination(listen[1], Id, secret)));
             _sender = new NumberedSender(
                 _ledger, new SenderOptions { Kind = SenderKind.Bytes, Port = sourcePort, MessageBytes = 200, RatePerS = 2000 });
         }
@@ -68,7 +69,6 @@ public sealed class ChainLoop : IDisposable
         try
         {
             foreach (var gateway in _gateways.Reverse()) gateway.Start();
-            Pause(true);
             for (var cycle = 1; cycle <= cycles && _failures.Count == 0; cycle++)
             {
                 RunCycle();
@@ -95,29 +95,6 @@ public sealed class ChainLoop : IDisposable
         foreach (var backup in _backups.OfType<string>()) Directory.Delete(backup, recursive: true);
     }
 
-    private static JsonObject Gateway(string device, int listen, JsonNode source, JsonNode destination)
-    {
-        var config = Config.Gateway(new JsonObject { ["id"] = Id, ["source"] = source.DeepClone(), ["destination"] = destination.DeepClone() });
-        config["device"] = new JsonObject { ["id"] = device };
-        if (listen > 0) config["http"] = new JsonObject { ["listen"] = $"127.0.0.1:{listen}" };
-        return config;
-    }
-
-    private static JsonObject RemoteSource(string hash) => new()
-    {
-        ["type"] = "remote_icombuffer",
-        ["auth"] = new JsonObject { ["username"] = "relay", ["password_hash"] = hash },
-    };
-
-    private static JsonObject RemoteDestination(int port, string secret) => new()
-    {
-        ["type"] = "remote_icombuffer",
-        ["url"] = $"http://127.0.0.1:{port}",
-        ["channel_id"] = Id,
-        ["auth"] = new JsonObject { ["username"] = "relay", ["password_file"] = secret },
-        ["retry"] = new JsonObject { ["initial_ms"] = 20, ["max_ms"] = 200 },
-    };
-
     private void RunCycle()
     {
         Thread.Sleep(_random.Next(20, 400));
@@ -128,7 +105,6 @@ public sealed class ChainLoop : IDisposable
         _kills++;
         if (_losesDisks) TreatDisk(index);
         gateway.Launch();
-        if (index == 2) Pause(true);
         if (_losesDisks) AnswerAlarms();
     }
 
@@ -166,14 +142,6 @@ public sealed class ChainLoop : IDisposable
             if (!file.EndsWith(".sock", StringComparison.Ordinal)) File.Copy(file, file.Replace(from, to));
     }
 
-    private void Pause(bool on)
-    {
-        _receiver.Up();
-        Wait.Until(
-            () => _gateways[2].Command("channel", on ? "pause" : "resume", Id, "--data", _gateways[2].DataFolder).ExitCode == 0, 30,
-            $"channel {(on ? "pause" : "resume")}");
-    }
-
     /// <summary>What an operator sees in the status, and does.</summary>
     private bool AnswerAlarms()
     {
@@ -201,7 +169,7 @@ public sealed class ChainLoop : IDisposable
         if (_failures.Count > 0) return;
         _sender.Finish(120);
         Wait.Until(() => !(_losesDisks && AnswerAlarms()) && IsEmpty(0) && IsEmpty(1), 120, "the hops to drain", Describe);
-        Pause(false);
+        _receiver.Up();
         Wait.Until(() => IsEmpty(2), 120, "the last gateway to drain", Describe);
         foreach (var line in _ledger.Verdict().Where(_ => !_losesDisks)) Fail(line);
         if (!_losesDisks && _ledger.GatewayRepeats > 0) Fail($"{_ledger.GatewayRepeats} messages came twice");

@@ -229,8 +229,7 @@ internal sealed class ReceiverCheck(string channelId, DestinationConfig config, 
     /// <summary>What the queue said to hold durably of a life, and neither it nor the receiver has.</summary>
     private static SequenceRange? Lost(ISenderQueue queue, LifeMark mark)
     {
-        if (mark.Claimed <= mark.Sequence || queue.LifeOf(mark.Claimed, out _) == mark.Life) return null;
-        var known = queue.LifeOf(mark.Sequence, out var last) == mark.Life ? Math.Max(last, mark.Sequence) : mark.Sequence;
+        var known = queue.LifeOf(mark.Claimed, out var last) == mark.Life ? Math.Max(last, mark.Sequence) : mark.Sequence;
         return known >= mark.Claimed ? null : new SequenceRange(known + 1, mark.Claimed);
     }
 

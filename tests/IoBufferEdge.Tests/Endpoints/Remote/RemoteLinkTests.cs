@@ -444,7 +444,7 @@ public sealed class RemoteLinkTests
         {
             var rig = new RemoteRig();
             var link = new RemoteLink(
-                rig.Transport, new() { Type = Configuration.EndpointType.RemoteIcombuffer }, new RemoteLinkState(null!), new RemoteReply(200), null, rig.Context);
+                rig.Transport, new() { Type = IoBufferEdge.Configuration.EndpointType.RemoteIcombuffer }, new RemoteLinkState(null!), new RemoteReply(200), null, rig.Context);
             link.SendAsync(Messages.Numbered(1, 1, 1), default).AsTask().GetAwaiter().GetResult();
         });
 }
