@@ -17,6 +17,7 @@ internal sealed class RemoteRig
 
     private readonly CancellationTokenSource _stop = new();
     private Task<LinkEnd>? _watching;
+    private Task _sending = Task.CompletedTask;
 
     public RemoteRig(Func<DestinationConfig, DestinationConfig>? configure = null, int seed = 1)
     {
@@ -99,14 +100,18 @@ internal sealed class RemoteRig
     /// <summary>Hands a run of equal messages to the link; the task ends when it has taken them.</summary>
     public Task Send(long first, int count = 1, int bytes = 10) => Send(Messages.Numbered(first, count, bytes));
 
+    /// <summary>One after the other, as a channel hands them over.</summary>
     public Task Send(DeliveryRun run)
     {
         var link = Link!;
         var taken = new TaskCompletionSource();
+        var before = _sending;
+        _sending = taken.Task;
         Scheduler.World.Start(async () =>
         {
             try
             {
+                await before;
                 await link.SendAsync(run, CancellationToken.None);
                 taken.SetResult();
             }
