@@ -12,7 +12,8 @@ var data = new Option<string>("--data")
 var json = new Option<bool>("--json") { Description = "Answer as JSON." };
 var watch = new Option<bool>("--watch") { Description = "Show it again every second until Ctrl-C." };
 var file = new Argument<string>("FILE") { Description = "Configuration file." };
-var channel = new Argument<string>("CHANNEL") { Description = "Id of a channel." };
+var yes = new Option<bool>("--yes") { Description = "Do not ask." };
+var channel = new Argument<string>("CHANNEL") { Description = "Id of a channel, or of a queue that has lost its channel." };
 
 var run = new Command("run", "Run the gateway in the foreground.") { config, data };
 run.SetAction((parsed, _) => new GatewayHost(parsed.GetValue(config), parsed.GetValue(data)!).RunAsync());
@@ -59,13 +60,9 @@ peek.SetAction((parsed, cancel) => Queue(parsed).PeekAsync(parsed.GetValue(chann
 var export = new Command("export", "Write a copy of all that wait to standard output; they stay where they are.") { channel, format, data };
 export.SetAction((parsed, cancel) =>
     Queue(parsed).ExportAsync(parsed.GetValue(channel)!, parsed.GetValue(format) == "raw", Console.OpenStandardOutput(), cancel));
-var queues = new Command("queue", "Look at what waits in a channel's buffer.") { peek, export };
-
-var park = new Command("park", "Messages that a destination refused and that are kept aside.")
-{
-    OnChannel("park list", "Show them."),
-    OnChannel("park replay", "Put them back into the queue."),
-};
+var purge = new Command("purge", "Discard all that wait now, for good; a queue that has lost its channel is forgotten.") { channel, yes, data, json };
+purge.SetAction((parsed, cancel) => Queue(parsed).PurgeAsync(parsed.GetValue(channel)!, parsed.GetValue(yes), cancel));
+var queues = new Command("queue", "See to what waits in a channel's buffer.") { peek, export, purge };
 
 var boardId = new Argument<string>("ID") { Description = "Id of a board, for device.board in the configuration." };
 var boardList = new Command("list", "Show the boards that are known.");
@@ -82,7 +79,8 @@ version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
-    run, check, status, reload, identify, channels, queues, park, boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), passwd, version,
+    run, check, status, reload, identify, channels, queues, ParkCommandLine.Command(channel, yes, data, json, Client),
+    StoreCommandLine.Command(yes, data, json), boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), passwd, version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

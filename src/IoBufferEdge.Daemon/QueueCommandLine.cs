@@ -53,6 +53,19 @@ internal sealed class QueueCommandLine(ControlCommandLine control, bool json, Te
         }
     }, cancel);
 
+    public Task<int> PurgeAsync(string channel, bool yes, CancellationToken cancel) => control.ConversationAsync(async client =>
+    {
+        var status = (await client.AskAsync(new ControlRequest { Command = "status" }, cancel)).Status;
+        var waiting = status?.Channels.FirstOrDefault(c => c.Id == channel)?.Ledger.Buffered;
+        var idle = status?.IdleQueues.FirstOrDefault(q => q.Id == channel);
+        var question = idle is not null
+            ? $"Forget queue {channel}, which belongs to no channel, with {idle.Buffered} messages that wait and {idle.Parked} parked?"
+            : $"Discard the {waiting} messages that wait in {channel}, for good?";
+        // An unknown name is refused by the gateway, without a question.
+        if ((waiting is not null || idle is not null) && Confirmation.Ask(question, yes, errors) is { } code) return code;
+        return control.Show(await client.AskAsync(new ControlRequest { Command = "queue purge", Channel = channel }, cancel));
+    }, cancel);
+
     /// <summary>Whole messages, put together from the pages' pieces.</summary>
     private static async IAsyncEnumerable<QueuedEntry> ReadAsync(
         ControlClient client, string channel, int count, Action<ControlResponse> refused,

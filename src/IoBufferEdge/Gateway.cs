@@ -27,9 +27,10 @@ public sealed class ApplyException(string message, Exception? inner = null) : Ex
 /// The whole device: owns the store, the committer, the memory budget, the queues and the channels on them. Queues belong to channel
 /// ids and outlive configurations; channels are made and ended by <see cref="ApplyAsync"/>, which touches only what changed and goes
 /// back as a whole when something cannot start. <see cref="Status"/> is what everybody else sees.
-/// Callers: one at a time for Start, Apply and Stop (they queue up); Status and the operator's commands at any time.
+/// Callers: one at a time for Start, Apply and Stop (they queue up); Status and the operator's commands at any time. This file: the
+/// life of channels, and the status; what an operator does with queues: Gateway.Operator.cs.
 /// </summary>
-public sealed class Gateway : IGatewayControl, IAsyncDisposable
+public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
 {
     /// <summary>How long a planned stop may take (rule 10).</summary>
     private static readonly TimeSpan StopBudget = TimeSpan.FromSeconds(4.7);
@@ -203,22 +204,6 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
     /// <summary>Lets delivery go on by the operator's choice. Null: no such channel.</summary>
     public ResumeOutcome? Resume(string channelId, ResumeChoice choice) => Find(channelId)?.Resume(choice);
 
-    /// <summary>Gives every parked message of a channel a new number at its queue's tail, in order. Returns how many; null: no such channel.</summary>
-    public async Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel) =>
-        Find(channelId) is { } channel ? await ParkedMessages.ReplayAsync(_services.Store, channel.Buffer, cancel) : null;
-
-    /// <summary>A page of what waits in a channel's queue; null: no such channel.</summary>
-    public async Task<QueuePage?> ReadQueueAsync(string channelId, long from, int offset, int count)
-    {
-        ChannelBuffer? queue;
-        lock (_sync) queue = _queues.GetValueOrDefault(channelId);
-        return queue is null ? null : await QueueReader.ReadAsync(_services.Store, queue, from, offset, count);
-    }
-
-    /// <summary>A channel's first parked messages; null: no such channel.</summary>
-    public async Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId) =>
-        Find(channelId) is { } channel ? await ParkedMessages.ListAsync(_services.Store, channel.Buffer.Number) : null;
-
     /// <summary>Lets the LEDs show which device this is, for so long from now on.</summary>
     public void Identify(TimeSpan span)
     {
@@ -376,10 +361,15 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
 
         var isNew = !_idle.Remove(config.Id, out var opening);
         opening ??= new QueueOpening { Id = config.Id, Number = ++_lastQueueNumber };
-        queue = new ChannelBuffer(
+        return OpenQueue(opening, isNew, settings);
+    }
+
+    private ChannelBuffer OpenQueue(QueueOpening opening, bool isNew, QueueSettings settings)
+    {
+        var queue = new ChannelBuffer(
             opening, isNew, _life, settings, _services.Store, _committer!, _memory.OpenAccount(), _clock!, _services.Time);
-        queue.OnLoss(range => Log.MessagesLost(_services.Log, config.Id, range.First, range.Last));
-        return _queues[config.Id] = queue;
+        queue.OnLoss(range => Log.MessagesLost(_services.Log, opening.Id, range.First, range.Last));
+        return _queues[opening.Id] = queue;
     }
 
     private static QueueSettings SettingsFor(ChannelConfig config) => new()

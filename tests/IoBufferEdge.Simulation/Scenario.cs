@@ -30,6 +30,9 @@ public enum FaultKind
     GatewayCable,
     SenderBreak,
     WallClock,
+
+    /// <summary>An operator discards what waits. Drawn apart from the others, as it is no fault.</summary>
+    Purge,
 }
 
 /// <param name="Channel">Index of the channel that it happens to, where it happens to one.</param>
@@ -69,12 +72,21 @@ public sealed record Scenario(
             Channels = [.. pairs.Select(pair => pair.Config)],
         };
         return new Scenario(
-            seed, config, [.. pairs.Select(pair => pair.Plan)], NewFaults(scheduler.Derive("faults"), count, duration), duration, Pick(random, 0.0, 0, 3, 20));
+            seed, config, [.. pairs.Select(pair => pair.Plan)], NewFaults(scheduler, count, duration), duration, Pick(random, 0.0, 0, 3, 20));
+    }
+
+    private static List<Fault> NewFaults(Scheduler scheduler, int channels, TimeSpan duration)
+    {
+        var faults = NewFaults(scheduler.Derive("faults"), channels, duration);
+        var random = scheduler.Derive("operator");
+        for (var left = random.Next(4) == 0 ? random.Next(1, 6) : 0; left > 0; left--)
+            faults.Add(new Fault(random.NextDouble() * duration, FaultKind.Purge, random.Next(channels), TimeSpan.Zero));
+        return [.. faults.OrderBy(fault => fault.At)];
     }
 
     private static List<Fault> NewFaults(Random random, int channels, TimeSpan duration)
     {
-        var enabled = Enum.GetValues<FaultKind>().Where(_ => random.Next(5) == 0).ToList();
+        var enabled = Enum.GetValues<FaultKind>().Where(kind => kind != FaultKind.Purge && random.Next(5) == 0).ToList();
         var faults = new List<Fault>();
         if (enabled.Count == 0) return faults;
         for (var i = random.Next(10); i >= 0; i--)

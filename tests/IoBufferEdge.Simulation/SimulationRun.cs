@@ -203,6 +203,9 @@ public sealed class SimulationRun
             case FaultKind.WallClock:
                 if (_process is not null) _process.Time.WallClockError = TimeSpan.FromDays(_random.Next(-5000, 5000));
                 break;
+            case FaultKind.Purge:
+                Purge(fault.Channel);
+                break;
         }
     }
 
@@ -357,6 +360,22 @@ public sealed class SimulationRun
             catch (ApplyException e)
             {
                 if (!StoreTroubled) _scheduler.Violate($"Apply failed although the store works: {e.Message}");
+            }
+        });
+    }
+
+    private void Purge(int channel)
+    {
+        if (_gateway is not { } gateway || _stopping) return;
+        _process!.Start(async () =>
+        {
+            try
+            {
+                await gateway.PurgeQueueAsync(_truths[channel].Id, default);
+            }
+            catch (Exception e) when (e is OperationCanceledException or InvalidOperationException)
+            {
+                // The gateway starts or stops, or another one is under way.
             }
         });
     }

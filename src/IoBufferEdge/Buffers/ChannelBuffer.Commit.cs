@@ -23,7 +23,7 @@ public sealed partial class ChannelBuffer
 
     private readonly List<SlabBlock> _pendingParks = [];
     private readonly List<(SequenceRange Range, QueueTotals Totals)> _pendingDiscards = [];
-    private readonly List<(long Sequence, int Bytes)> _pendingUnparks = [];
+    private readonly List<PendingUnpark> _pendingUnparks = [];
     private readonly List<TaskCompletionSource<bool>> _flushWaiters = [];
     private QueueTotals _pendingDiscardTotals;
 
@@ -104,7 +104,7 @@ public sealed partial class ChannelBuffer
     private CommitNeed NextCommitLocked()
     {
         if (_closed) return new CommitNeed(long.MaxValue, false);
-        if (!_begun || RecordsMayGo || _last > _reservedUpTo - ReservationSize / 2) return new CommitNeed(0, false);
+        if (!_begun || RecordsMayGo || _purge is { IsPlanned: false } || _last > _reservedUpTo - ReservationSize / 2) return new CommitNeed(0, false);
         if (_flushing && _cursor != _syncedCursor) return new CommitNeed(0, false);
 
         var due = long.MaxValue;
@@ -151,6 +151,7 @@ public sealed partial class ChannelBuffer
         {
             if (_closed) return null;
             if (HasWriteBackLocked) return TakeWriteBack();
+            PlanPurge();
             // A discard is not written ahead of the messages before it: nothing unsecured may lie below what is settled.
             var takesMessages = !NothingPending || MessagesDue().DueUs <= dueByUs || !CursorMoves() || _settings.Delivery == DeliveryMode.DurableFirst;
             // What is parked and discarded by this very batch lies behind its cursor.
@@ -241,20 +242,13 @@ public sealed partial class ChannelBuffer
         }
     }
 
-    /// <summary>A parked message has been given a new number at the tail: its record goes with the next batch (rule 8).</summary>
-    internal void Unpark(long sequence, int bytes)
-    {
-        lock (_sync) _pendingUnparks.Add((sequence, bytes));
-        _committer.WakeBy(0);
-    }
-
     private (long Cursor, QueueTotals Totals) CursorWithPending()
     {
         var (cursor, totals) = (_cursor, _cursorTotals);
         foreach (var park in _pendingParks)
             if (park.FirstSequence == cursor + 1) (cursor, totals) = (park.LastSequence, totals + new QueueTotals(1, park.PayloadBytes));
         foreach (var (range, size) in _pendingDiscards)
-            if (range.First == cursor + 1) (cursor, totals) = (range.Last, totals + size);
+            if (range.First == _gaps.Next(cursor)) (cursor, totals) = (range.Last, totals + _gaps.TotalsBetween(cursor + 1, range.First - 1) + size);
         return (cursor, totals);
     }
 
@@ -263,7 +257,7 @@ public sealed partial class ChannelBuffer
         var counters = _counters;
         foreach (var park in _pendingParks) counters = counters with { Parked = counters.Parked + new QueueTotals(1, park.PayloadBytes) };
         foreach (var (_, size) in _committingDiscards) counters = counters with { Discarded = counters.Discarded + size };
-        foreach (var (_, bytes) in _pendingUnparks) counters = counters with { Parked = counters.Parked - new QueueTotals(1, bytes) };
+        foreach (var unpark in _pendingUnparks) counters = unpark.Count(counters);
         return counters;
     }
 
@@ -364,18 +358,12 @@ public sealed partial class ChannelBuffer
             _pendingDiscardTotals -= totals;
         }
 
-        for (var i = 0; i < _committingUnparks; i++)
-        {
-            var unparked = new QueueTotals(1, _pendingUnparks[i].Bytes);
-            _counters = _counters with { Parked = _counters.Parked - unparked };
-            _receivedBase -= unparked;
-        }
-
+        SettleUnparks();
         _pendingParks.RemoveRange(0, _committingParks);
-        _pendingUnparks.RemoveRange(0, _committingUnparks);
         _committingParks = _committingUnparks = 0;
         _committingDiscards = [];
         AdvanceCursor(_cursor);
+        NotePurged();
     }
 
     private void NoteLag()

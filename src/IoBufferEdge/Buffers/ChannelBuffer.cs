@@ -252,6 +252,7 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
             foreach (var (_, waiter) in _securedWaiters) waiter.TrySetCanceled();
             _roomWaiters.Clear();
             _securedWaiters.Clear();
+            EndOperators();
             _tail.Clear();
             _memory.Dispose();
         }

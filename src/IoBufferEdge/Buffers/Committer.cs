@@ -30,6 +30,8 @@ public sealed class Committer : IAsyncDisposable
     private readonly Lock _sync = new();
     private readonly List<ChannelBuffer> _queues = [];
     private readonly List<ChannelBuffer> _inBatch = [];
+    private readonly List<(int Queue, TaskCompletionSource Done)> _forgets = [];
+    private int _forgetsInBatch;
     private long _plannedWakeUs = long.MaxValue;
     private long _nextRatedUs;
     private long _nextRoomCheckUs;
@@ -99,6 +101,23 @@ public sealed class Committer : IAsyncDisposable
         lock (_sync) _queues.Remove(queue);
     }
 
+    /// <summary>
+    /// Forgets a queue that nobody works on, with everything in it; completes when that is durable. A queue made after this call may bear its
+    /// name: it is written behind, or in the same batch.
+    /// </summary>
+    internal Task ForgetAsync(int queue)
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_sync)
+        {
+            if (_stopping) throw new OperationCanceledException("The gateway stops: nothing was forgotten.");
+            _forgets.Add((queue, done));
+        }
+
+        WakeBy(0);
+        return done.Task;
+    }
+
     /// <summary>A queue wants a commit by this running time. Cheap when the loop wakes earlier anyway.</summary>
     internal void WakeBy(long dueUs)
     {
@@ -112,6 +131,11 @@ public sealed class Committer : IAsyncDisposable
         _wake.Set();
         await Task.WhenAny(Completion);
         _wake.Dispose();
+        lock (_sync)
+        {
+            foreach (var (_, done) in _forgets) done.TrySetCanceled();
+            _forgets.Clear();
+        }
     }
 
     private async Task RunAsync()
@@ -145,6 +169,7 @@ public sealed class Committer : IAsyncDisposable
         var (earliest, earliestRated) = (long.MaxValue, long.MaxValue);
         lock (_sync)
         {
+            if (_forgets.Count > 0) earliest = 0;
             foreach (var queue in _queues)
             {
                 var need = queue.NextCommit();
@@ -185,7 +210,17 @@ public sealed class Committer : IAsyncDisposable
         var wasFull = DeviceIsFull;
         DeviceIsFull = _store.Usage.DiskBytes >= _deviceMaxBytes;
         foreach (var queue in _inBatch) queue.Committed();
+        EndForgets();
         if (wasFull && !DeviceIsFull) WakeSources();
+    }
+
+    private void EndForgets()
+    {
+        lock (_sync)
+        {
+            for (var i = 0; i < _forgetsInBatch; i++) _forgets[i].Done.TrySetResult();
+            _forgets.RemoveRange(0, _forgetsInBatch);
+        }
     }
 
     private void NoteWorking()
@@ -225,6 +260,9 @@ public sealed class Committer : IAsyncDisposable
         var left = BatchBytesMax;
         lock (_sync)
         {
+            _forgetsInBatch = _forgets.Count;
+            foreach (var (queue, _) in _forgets) batch.Queues.Add(new QueueCommit { Queue = queue, Removes = true });
+
             // Each batch begins with another queue, so that the bound on its size starves none.
             for (var i = 0; i < _queues.Count; i++)
             {

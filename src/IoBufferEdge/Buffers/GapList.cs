@@ -78,6 +78,15 @@ internal sealed class GapList
         _passed -= count;
     }
 
+    /// <summary>What the gaps that lie wholly between two numbers, and that the cursor has not passed, stand for.</summary>
+    public QueueTotals TotalsBetween(long first, long last)
+    {
+        QueueTotals sum = default;
+        for (var i = _passed; i < _gaps.Count && _gaps[i].Range.First <= last; i++)
+            if (_gaps[i].Range.First >= first && _gaps[i].Range.Last <= last) sum += _gaps[i].Totals;
+        return sum;
+    }
+
     /// <summary>The gaps behind one number and up to another that stand for messages: parked, discarded, lost.</summary>
     public IEnumerable<SequenceRange> SettledBetween(long after, long last) =>
         _gaps.Where(g => g.Range.First > after && g.Range.Last <= last && g.Totals.Messages > 0).Select(g => g.Range);

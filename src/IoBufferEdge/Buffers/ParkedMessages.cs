@@ -5,10 +5,27 @@ namespace IoBufferEdge.Buffers;
 /// <param name="Origin">Where it came into the chain of instances; no route: here.</param>
 public sealed record ParkedMessage(long Sequence, MessageFlags Flags, int Bytes, byte[] Preview, MessageOrigin Origin = default);
 
-/// <summary>Looks at what is parked, and puts it back into the queue; one message is in memory at a time.</summary>
+/// <summary>Which parked messages a command takes.</summary>
+/// <param name="From">Numbers at or above.</param>
+/// <param name="UpTo">Numbers at or below; null: up to the newest that is parked now.</param>
+/// <param name="Count">So many messages at most; the outcome says where to go on.</param>
+public sealed record ParkedSelection(long From = 0, long? UpTo = null, int Count = int.MaxValue);
+
+/// <summary>What came of a command over parked messages.</summary>
+/// <param name="Messages">So many were taken.</param>
+/// <param name="Busy">So many were left out because another command has them.</param>
+/// <param name="Next">Where to go on; null: at the end.</param>
+/// <param name="UpTo">The newest number that belongs to the command.</param>
+public sealed record ParkedOutcome(int Messages, long Bytes, int Busy, long? Next, long UpTo);
+
+/// <summary>Looks at what is parked, puts it back into the queue, or drops it; one message is in memory at a time.</summary>
 internal static class ParkedMessages
 {
     public const int ListMax = 1000;
+
+    /// <summary>So many are dropped in one batch.</summary>
+    public const int DropBatch = 256;
+
     private const int PreviewBytes = 32;
 
     /// <summary>The first ones, at most <see cref="ListMax"/>.</summary>
@@ -25,21 +42,133 @@ internal static class ParkedMessages
     /// Each gets a new number at the tail; its record is forgotten once the new message is secured. A crash in between replays it twice.
     /// What is parked again meanwhile is not taken up again.
     /// </summary>
-    public static async Task<int> ReplayAsync(IBufferStore store, ChannelBuffer queue, CancellationToken cancel)
+    public static async Task<ParkedOutcome> ReplayAsync(IBufferStore store, ChannelBuffer queue, ParkedSelection selection, CancellationToken cancel)
     {
-        var (count, upTo) = (0, queue.LastSequence);
-        var first = new First(int.MaxValue);
-        for (var from = 0L; await first.FindAsync(store, queue.Number, from) is { } message && message.Sequence <= upTo; from = message.Sequence + 1)
+        var walk = await Walk.BeginAsync(store, queue, selection);
+        while (await walk.NextAsync() is { } sequence)
         {
-            long sequence;
-            while (!queue.TryAppend(message.Preview, message.Flags, message.Origin, out sequence)) await queue.WaitForRoomAsync(message.Bytes, cancel);
-            queue.Publish();
-            await queue.WaitSecuredAsync(sequence, cancel);
-            queue.Unpark(message.Sequence, message.Bytes);
-            count++;
+            try
+            {
+                if (await walk.ReadAsync(sequence, int.MaxValue) is not { } message) continue;
+                long appended;
+                while (!queue.TryAppend(message.Preview, message.Flags, message.Origin, out appended)) await queue.WaitForRoomAsync(message.Bytes, cancel);
+                queue.Publish();
+                await queue.WaitSecuredAsync(appended, cancel);
+                queue.Unpark(sequence, message.Bytes);
+            }
+            catch
+            {
+                queue.ReleaseParked(sequence);
+                throw;
+            }
         }
 
-        return count;
+        return walk.Outcome;
+    }
+
+    /// <summary>
+    /// Drops them for good, <see cref="DropBatch"/> in one batch: after a crash each is parked or discarded. Completes when that is durable.
+    /// </summary>
+    public static async Task<ParkedOutcome> DropAsync(IBufferStore store, ChannelBuffer queue, ParkedSelection selection, CancellationToken cancel)
+    {
+        var walk = await Walk.BeginAsync(store, queue, selection);
+        var batch = new List<(long Sequence, int Bytes)>(DropBatch);
+        try
+        {
+            while (await walk.NextAsync() is { } sequence)
+            {
+                batch.Add((sequence, 0));
+                if (await walk.ReadAsync(sequence, 0) is { } message) batch[^1] = (sequence, message.Bytes);
+                else batch.RemoveAt(batch.Count - 1);
+                if (batch.Count == DropBatch) await SendAsync();
+            }
+
+            if (batch.Count > 0) await SendAsync();
+            return walk.Outcome;
+        }
+        catch
+        {
+            foreach (var (sequence, _) in batch) queue.ReleaseParked(sequence);
+            throw;
+        }
+
+        Task SendAsync()
+        {
+            (long, int)[] sent = [.. batch];
+            batch.Clear(); // from here on the queue has them, also when nobody waits any more
+            return queue.DropParkedAsync(sent, cancel);
+        }
+    }
+
+    /// <summary>The numbers of a selection, in order, each claimed for this command.</summary>
+    private sealed class Walk
+    {
+        private readonly IBufferStore _store;
+        private readonly ChannelBuffer _queue;
+        private readonly int _count;
+        private readonly long _upTo;
+        private long _from;
+        private bool _ended;
+        private int _messages;
+        private int _busy;
+        private long _bytes;
+
+        private Walk(IBufferStore store, ChannelBuffer queue, ParkedSelection selection, long upTo) =>
+            (_store, _queue, _count, _from, _upTo) = (store, queue, selection.Count, selection.From, upTo);
+
+        public ParkedOutcome Outcome => new(_messages, _bytes, _busy, _ended ? null : _from, _upTo);
+
+        public static async ValueTask<Walk> BeginAsync(IBufferStore store, ChannelBuffer queue, ParkedSelection selection) =>
+            new(store, queue, selection, selection.UpTo ?? await NewestAsync(store, queue));
+
+        public async ValueTask<long?> NextAsync()
+        {
+            var first = new First(0);
+            while (_messages < _count)
+            {
+                if (await first.FindAsync(_store, _queue.Number, _from) is not { } message || message.Sequence > _upTo)
+                {
+                    _ended = true;
+                    return null;
+                }
+
+                _from = message.Sequence + 1;
+                if (_queue.TryClaimParked(message.Sequence)) return message.Sequence;
+                _busy++;
+            }
+
+            return null;
+        }
+
+        /// <summary>A claimed message; null, and no longer claimed, when another command has settled it before the claim.</summary>
+        public async ValueTask<ParkedMessage?> ReadAsync(long sequence, int previewBytes)
+        {
+            var found = await new First(previewBytes).FindAsync(_store, _queue.Number, sequence);
+            if (found?.Sequence != sequence)
+            {
+                _queue.ReleaseParked(sequence);
+                return null;
+            }
+
+            _messages++;
+            _bytes += found.Bytes;
+            return found;
+        }
+
+        /// <summary>The newest number that is parked, by halving: nobody need read all of them.</summary>
+        private static async ValueTask<long> NewestAsync(IBufferStore store, ChannelBuffer queue)
+        {
+            var first = new First(0);
+            var (newest, above) = (0L, queue.LastSequence + 1);
+            while (newest + 1 < above)
+            {
+                var middle = newest + ((above - newest) / 2);
+                if (await first.FindAsync(store, queue.Number, middle) is { } found) newest = found.Sequence;
+                else above = middle;
+            }
+
+            return newest;
+        }
     }
 
     private sealed class First(int previewBytes) : IBlockVisitor

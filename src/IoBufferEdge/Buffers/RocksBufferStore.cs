@@ -244,6 +244,7 @@ public sealed class RocksBufferStore : IBufferStore
         {
             if (hasBlocks && _ballast.HeldBytes == 0) RequireRoom();
             var setsBack = batch.Queues.Exists(SetsBack);
+            if (setsBack) WriteMark(batch);
             var switches = _writer!.NeedsNewSegment(batch);
             if (switches) _writer.SwitchSegment();
             _writer.Write(batch);
@@ -269,6 +270,8 @@ public sealed class RocksBufferStore : IBufferStore
         _markIsDue |= hasBlocks;
         if (markNow || _markIsDue && _time.GetElapsedTime(_markWrittenAt) >= MarkEvery) WriteMark();
         else if (_markIsDue) _markTimer.Change(MarkEvery, Timeout.InfiniteTimeSpan); // for the last commit before a rest
+        // What was purged gives its room back at once, and not with the next segment.
+        if (!hasBlocks && _ballast.HeldBytes > 0 && batch.Queues.Exists(q => q.Removes || q.Discards.Count > 0)) _writer!.DeleteUnneeded();
         if (_ballast.HeldBytes > 0) return;
         // On a full medium only records are written, and no segment is switched: what was delivered gives its room back here.
         if (!hasBlocks) _writer!.DeleteUnneeded();
@@ -360,13 +363,24 @@ public sealed class RocksBufferStore : IBufferStore
         if (_markIsDue && !_failed && _contents is not null) WriteMark();
     }
 
-    private void WriteMark()
+    /// <param name="ahead">
+    /// The next batch, where it forgets a queue or sets a cursor back: the mark says so before, or a crash between the two would look like a
+    /// store that is older than its mark.
+    /// </param>
+    private void WriteMark(CommitBatch? ahead = null)
     {
+        var entries = _contents!.Queues.ToDictionary(
+            q => q.Key,
+            q => new MarkEntry(q.Value.Id, Math.Max(q.Value.Cursor, q.Value.LastWritten), q.Value.Cursor, q.Value.ReservedUpTo));
+        foreach (var commit in ahead?.Queues ?? [])
+        {
+            if (commit.Removes) entries.Remove(commit.Queue);
+            else if (entries.TryGetValue(commit.Queue, out var entry)) entries[commit.Queue] = entry with { Cursor = Math.Min(entry.Cursor, commit.Cursor) };
+        }
+
         try
         {
-            _mark.Write(new Mark(_contents!.Generation, _life, _contents.Queues.ToDictionary(
-                q => q.Key,
-                q => new MarkEntry(q.Value.Id, Math.Max(q.Value.Cursor, q.Value.LastWritten), q.Value.Cursor, q.Value.ReservedUpTo))));
+            _mark.Write(new Mark(_contents.Generation, _life, entries));
             (_markIsDue, _markFails) = (false, false);
         }
         catch (IOException failure)

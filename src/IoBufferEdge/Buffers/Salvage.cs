@@ -23,7 +23,7 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
     private const long ReservationMargin = 1L << 32;
 
     // Tracking of logs stays on: switched off, 11.12 crashes where a folder opened for reading only has tracked logs.
-    private const string Lenient = Database + ";paranoid_checks=false;wal_recovery_mode=kSkipAnyCorruptedRecords";
+    internal const string Lenient = Database + ";paranoid_checks=false;wal_recovery_mode=kSkipAnyCorruptedRecords";
 
     private readonly string _work = WorkPath(options);
     private Mark? _mark = foundMark;
@@ -227,6 +227,7 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
             MarkEntry? entry = _mark is not null && _mark.Queues.TryGetValue(number, out var e) ? e : null;
             var lost = Settle(contents, number, queue, entry);
             foreach (var range in lost) Put(batch, StoreRecords.NumberKey('X', number, range.First), StoreRecords.I64(range.Last));
+            CountParked(engine, number, queue);
             Put(batch, StoreRecords.QueueKey('K', number), StoreRecords.State(queue));
             if (lost.Count > 0) missing.Add($"{queue.Id} {string.Join(", ", lost)}");
         }
@@ -264,6 +265,22 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
         else (queue.LastWritten, queue.TotalsAtLast) = (queue.Cursor, queue.TotalsAtCursor);
         queue.ReservedUpTo = Math.Max(Math.Max(queue.ReservedUpTo, entry?.ReservedUpTo ?? 0), queue.LastWritten) + ReservationMargin;
         return lost;
+    }
+
+    /// <summary>Parked messages whose records did not read are lost: the ledger goes on with those that are there.</summary>
+    private static void CountParked(RocksEngine engine, int number, QueueState queue)
+    {
+        QueueTotals found = default;
+        var lower = StoreRecords.NumberKey('P', number, 0);
+        using var records = engine.NewIterator(RecordsFamily, lower, StoreRecords.NumberKey('P', number, long.MaxValue), verifyChecksums: false);
+        for (records.Seek(lower); records.IsValid; records.Next())
+            if (BlockFormat.TryRead(records.Value, out var block)) found += new QueueTotals(1, block.Header.PayloadBytes);
+        var gone = queue.Counters.Parked - found;
+        queue.Counters = queue.Counters with
+        {
+            Parked = found,
+            Lost = gone.Messages > 0 ? queue.Counters.Lost + gone : queue.Counters.Lost,
+        };
     }
 
     private static void Put(RocksBatch batch, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value) =>

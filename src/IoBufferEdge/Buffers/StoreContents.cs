@@ -109,7 +109,7 @@ internal sealed class StoreContents
         mark.Generation == Generation && mark.Queues.Any(m =>
             !Queues.TryGetValue(m.Key, out var queue) || queue.Cursor < m.Value.Cursor || queue.ReservedUpTo < m.Value.ReservedUpTo);
 
-    private static List<SequenceRange> Subtract(SequenceRange whole, List<SequenceRange> parts)
+    internal static List<SequenceRange> Subtract(SequenceRange whole, List<SequenceRange> parts)
     {
         var rest = new List<SequenceRange>();
         var next = whole.First;

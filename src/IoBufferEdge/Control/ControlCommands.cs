@@ -12,13 +12,18 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
 
     public async ValueTask<ControlResponse> HandleAsync(ControlRequest request, CancellationToken cancel)
     {
-        if (request.Channel is { } id) return await OnChannelAsync(request, id, cancel) ?? NoChannel(id);
+        if (request.Channel is { } id)
+        {
+            return await OnChannelAsync(request, id, cancel)
+                ?? (request.Command is "channel pause" or "channel resume" or "channel retry" or "park replay" ? NoChannel(id) : NoQueue(id));
+        }
+
         return request.Command switch
         {
             "status" => new ControlResponse { Ok = true, Status = gateway.Status },
             "reload" => ControlResponse.Done(await reloadAsync()),
             "identify" => Identify(),
-            "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "queue peek" =>
+            "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "park drop" or "queue peek" or "queue purge" =>
                 ControlResponse.Failed($"\"{request.Command}\" needs the id of a channel in the key \"channel\"."),
             _ => Unknown(request.Command),
         };
@@ -45,20 +50,46 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
             case "channel retry":
                 return gateway.RetryNow(id) ? ControlResponse.Done($"{id} tries again now.") : null;
             case "queue peek":
-                return await gateway.ReadQueueAsync(id, request.From, request.Offset, request.Count) is { } page
+                return await gateway.ReadQueueAsync(id, request.From, request.Offset, request.Count, cancel) is { } page
                     ? new ControlResponse { Ok = true, Queued = [.. page.Messages.Select(Entry)], LastSequence = page.LastSequence }
                     : null;
             case "park list":
-                return await gateway.ListParkedAsync(id) is { } parked
+                return await gateway.ListParkedAsync(id, cancel) is { } parked
                     ? new ControlResponse { Ok = true, Parked = [.. parked.Select(Entry)] }
                     : null;
             case "park replay":
-                return await gateway.ReplayParkedAsync(id, cancel) is { } count
-                    ? ControlResponse.Done($"Parked messages of {id} queued again: {count}.")
+                return await gateway.ReplayParkedAsync(id, Selection(request), cancel) is { } replayed
+                    ? Done($"Parked messages of {id} queued again: {replayed.Messages}", replayed)
                     : null;
+            case "park drop":
+                return await gateway.DropParkedAsync(id, Selection(request), cancel) is { } dropped
+                    ? Done($"Parked messages of {id} dropped for good: {dropped.Messages}", dropped)
+                    : null;
+            case "queue purge":
+                return await gateway.PurgeQueueAsync(id, cancel) is { } purged ? Done(id, purged) : null;
             default:
                 return Unknown(request.Command);
         }
+    }
+
+    private static ParkedSelection Selection(ControlRequest request) => new(request.From, request.UpTo, request.Count);
+
+    private static ControlResponse Done(string message, ParkedOutcome outcome)
+    {
+        var busy = outcome.Busy == 0 ? "" : $"; another command has {outcome.Busy} more";
+        return ControlResponse.Done($"{message}{busy}.") with
+        {
+            Progress = new CommandProgress(outcome.Messages, outcome.Bytes, outcome.Busy, outcome.Next, outcome.UpTo),
+        };
+    }
+
+    private static ControlResponse Done(string id, PurgeOutcome outcome)
+    {
+        var (messages, bytes) = outcome.Discarded;
+        var message = outcome.IsForgotten
+            ? $"Queue {id} belonged to no channel and is forgotten, with {messages} messages that waited and {outcome.Parked} parked."
+            : $"Messages of {id} that waited and are discarded: {messages} ({bytes} bytes). What is in flight is not touched.";
+        return ControlResponse.Done(message) with { Progress = new CommandProgress(messages, bytes, 0, null, null) };
     }
 
     private static ParkedEntry Entry(ParkedMessage message) => new(message.Sequence, message.Bytes, Convert.ToHexStringLower(message.Preview));
@@ -72,6 +103,9 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
     private static ControlResponse NoChannel(string id) =>
         ControlResponse.Failed($"There is no channel \"{id}\" that is enabled: \"status\" names them.");
 
+    private static ControlResponse NoQueue(string id) =>
+        ControlResponse.Failed($"There is no channel \"{id}\", and no queue of that name without one: \"status\" names them.");
+
     private static ControlResponse Unknown(string command) => ControlResponse.Failed(
-        $"There is no command \"{command}\": status, reload, identify, channel pause|resume|retry, queue peek and park list|replay are.");
+        $"There is no command \"{command}\": status, reload, identify, channel pause|resume|retry, queue peek|purge and park list|replay|drop are.");
 }

@@ -14,13 +14,16 @@ public sealed record ControlRequest
     /// <summary>channel resume: how, where the receiver does not hold what it should.</summary>
     public ResumeChoice? Choice { get; init; }
 
-    /// <summary>queue peek: the first number wanted.</summary>
+    /// <summary>queue peek, park replay and drop: the first number wanted.</summary>
     public long From { get; init; }
+
+    /// <summary>park replay and drop: the last number wanted; left out: the newest that is parked now.</summary>
+    public long? UpTo { get; init; }
 
     /// <summary>queue peek: bytes of the message <see cref="From"/> itself that are not wanted again.</summary>
     public int Offset { get; init; }
 
-    /// <summary>queue peek: so many messages at most.</summary>
+    /// <summary>queue peek, park replay and drop: so many messages at most.</summary>
     public int Count { get; init; } = int.MaxValue;
 }
 
@@ -45,10 +48,19 @@ public sealed record ControlResponse
     /// <summary>queue peek: the newest number of the queue.</summary>
     public long? LastSequence { get; init; }
 
+    /// <summary>park replay and drop, queue purge: how far it is.</summary>
+    public CommandProgress? Progress { get; init; }
+
     public static ControlResponse Done(string message) => new() { Ok = true, Message = message };
 
     public static ControlResponse Failed(string error) => new() { Error = error };
 }
+
+/// <summary>What one request of a command did; a long one is asked for in parts.</summary>
+/// <param name="Busy">Messages left out because another command has them.</param>
+/// <param name="Next">The <c>from</c> of the request that goes on; left out at the end.</param>
+/// <param name="UpTo">Its <c>up_to</c>.</param>
+public sealed record CommandProgress(long Messages, long Bytes, int Busy, long? Next, long? UpTo);
 
 /// <param name="Preview">The first bytes in hex.</param>
 public sealed record ParkedEntry(long Sequence, int Bytes, string Preview);

@@ -23,13 +23,24 @@ public interface IGatewayControl
     /// <summary>Lets the LEDs show which device this is, for so long from now on.</summary>
     void Identify(TimeSpan span);
 
-    /// <summary>What waits in a channel's queue, from a number on, a page at a time; the channel may be disabled.</summary>
+    /// <summary>What waits in a queue, from a number on, a page at a time; its channel may be disabled, or gone.</summary>
     /// <param name="offset">Bytes of the message <paramref name="from"/> itself that are not wanted again.</param>
-    Task<QueuePage?> ReadQueueAsync(string channelId, long from, int offset, int count);
+    Task<QueuePage?> ReadQueueAsync(string queueId, long from, int offset, int count, CancellationToken cancel);
 
-    /// <summary>The first parked messages in order.</summary>
-    Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId);
+    /// <summary>Discards what waits now in a channel's queue and is not in flight; forgets a queue that has no channel.</summary>
+    Task<PurgeOutcome?> PurgeQueueAsync(string queueId, CancellationToken cancel);
 
-    /// <summary>Puts every parked message at the queue's tail under a new number, in order; how many they were.</summary>
-    Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel);
+    /// <summary>The first parked messages in order; the channel may be disabled, or gone.</summary>
+    Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string queueId, CancellationToken cancel);
+
+    /// <summary>Puts parked messages at the queue's tail under new numbers, in order.</summary>
+    Task<ParkedOutcome?> ReplayParkedAsync(string channelId, ParkedSelection selection, CancellationToken cancel);
+
+    /// <summary>Drops parked messages for good; the channel may be disabled, or gone.</summary>
+    Task<ParkedOutcome?> DropParkedAsync(string queueId, ParkedSelection selection, CancellationToken cancel);
 }
+
+/// <summary>What a purge discarded.</summary>
+/// <param name="IsForgotten">The queue had no channel: it is gone, with what was parked in it.</param>
+/// <param name="Parked">So many parked messages went with it.</param>
+public sealed record PurgeOutcome(QueueTotals Discarded, bool IsForgotten, long Parked);

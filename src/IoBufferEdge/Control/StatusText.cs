@@ -120,7 +120,7 @@ public static class StatusText
         _ => $"{span.Days} d {span.Hours} h",
     };
 
-    internal static string Size(long bytes) => bytes switch
+    public static string Size(long bytes) => bytes switch
     {
         < 1000 => $"{bytes} B",
         < 1_000_000 => Scaled(bytes / 1e3, "kB"),

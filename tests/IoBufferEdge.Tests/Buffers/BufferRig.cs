@@ -68,6 +68,26 @@ internal sealed class BufferRig
         });
     }
 
+    /// <summary>Begins something in the process; a crash ends it.</summary>
+    public void Begin(Func<Task> work) => _process.Start(work);
+
+    /// <summary>Appends messages, has them refused one by one, and waits until all are parked for sure.</summary>
+    public void Park(int from, int count, int bytes = 20)
+    {
+        AppendAll(from, count, bytes);
+        Elapse(500);
+        for (var i = 0; i < count; i++)
+        {
+            Buffer.BeginLink(1);
+            Deliver(confirm: false, patienceMs: 1);
+            Buffer.Park(Read(0, 0, 1).Messages[0].Sequence);
+            Elapse(50);
+        }
+
+        Buffer.EndLink(new LinkEnd(true, "closed"));
+        Elapse(500);
+    }
+
     /// <summary>Runs something in the process to its end.</summary>
     public void Do(Func<Task> work)
     {

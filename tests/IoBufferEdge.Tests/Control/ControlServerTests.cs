@@ -89,6 +89,24 @@ public sealed class ControlServerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_drop_is_asked_for_in_parts_and_a_purge_says_what_it_took()
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var request = new ControlRequest { Command = "park drop", Channel = "scale", Count = 1 };
+        var answer = await client.AskAsync(request, Never);
+        Assert.Equal(new CommandProgress(1, 2, 0, 8, 9), answer.Progress);
+        answer = await client.AskAsync(request with { From = 8, UpTo = 9 }, Never);
+        Assert.Equal(new CommandProgress(1, 2, 1, null, 9), answer.Progress);
+        Assert.Equal("Parked messages of scale dropped for good: 1; another command has 1 more.", answer.Message);
+
+        var purge = request with { Command = "queue purge" };
+        Assert.Contains("discarded: 15 (150 bytes)", (await client.AskAsync(purge, Never)).Message, StringComparison.Ordinal);
+        Assert.Contains("is forgotten, with 4 messages", (await client.AskAsync(purge with { Channel = "former" }, Never)).Message, StringComparison.Ordinal);
+        Assert.Contains("no queue of that name", (await client.AskAsync(purge with { Channel = "x" }, Never)).Error, StringComparison.Ordinal);
+        Assert.Contains("needs the id", (await client.AskAsync(purge with { Channel = null }, Never)).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Identify_needs_no_channel()
     {
         using var client = await ControlClient.ConnectAsync(SocketPath, Never);

@@ -24,18 +24,28 @@ internal sealed class TwinGateway : IGatewayControl
 
     public void Identify(TimeSpan span) => Calls.Add($"identify {span.TotalSeconds}");
 
-    public Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId) => channelId == "broken"
+    public Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string channelId, CancellationToken cancel) => channelId == "broken"
         ? throw new StoreException("The store is closed.")
         : Task.FromResult<IReadOnlyList<ParkedMessage>?>([new ParkedMessage(7, MessageFlags.None, 2, "hi"u8.ToArray())]);
 
     /// <summary>A message of 5 bytes that is shown in pieces of 2.</summary>
-    public Task<QueuePage?> ReadQueueAsync(string channelId, long from, int offset, int count) => Task.FromResult(channelId != "scale"
+    public Task<QueuePage?> ReadQueueAsync(string channelId, long from, int offset, int count, CancellationToken cancel) => Task.FromResult(channelId != "scale"
         ? null
         : new QueuePage(
             from > 7 ? [] : [new QueuedMessage(7, Snapshots.Noon, MessageFlags.Partial, 5, "hello"u8.ToArray()[offset..Math.Min(5, offset + 2)])], 7));
 
-    public Task<int?> ReplayParkedAsync(string channelId, CancellationToken cancel) =>
-        Task.FromResult<int?>(Call("replay", channelId) ? 1 : null);
+    public Task<ParkedOutcome?> ReplayParkedAsync(string channelId, ParkedSelection selection, CancellationToken cancel) =>
+        Task.FromResult(Call("replay", channelId) ? new ParkedOutcome(1, 2, 0, null, 7) : null);
+
+    /// <summary>Two messages, one a request; a third is another command's.</summary>
+    public Task<ParkedOutcome?> DropParkedAsync(string queueId, ParkedSelection selection, CancellationToken cancel) =>
+        Task.FromResult(Call("drop", queueId)
+            ? new ParkedOutcome(1, 2, selection.From == 0 ? 0 : 1, selection.From == 0 ? 8 : null, selection.UpTo ?? 9)
+            : null);
+
+    /// <summary>The queue <c>former</c> has no channel.</summary>
+    public Task<PurgeOutcome?> PurgeQueueAsync(string queueId, CancellationToken cancel) => Task.FromResult(
+        queueId == "former" ? new PurgeOutcome(new(4, 40), true, 2) : Call("purge", queueId) ? new PurgeOutcome(new(15, 150), false, 0) : null);
 
     private bool Call(string what, string channelId, bool? value = null)
     {

@@ -151,6 +151,82 @@ public sealed class DaemonTests : IDisposable
         await UntilSaidAsync(gateway, "The LED iobuf:green:stat can't be switched");
     }
 
+    [Fact]
+    public async Task What_waits_is_purged_and_a_queue_that_lost_its_channel_is_forgotten()
+    {
+        var sourcePort = FreePort();
+        var file = WriteConfig(sourcePort, FreePort(), "first");
+        var gateway = await StartAsync(file);
+        await SendTwoAsync(sourcePort);
+
+        var (unasked, _, errors) = await RunAsync("queue", "purge", "lines", "--data", Data);
+        Assert.Equal(64, unasked);
+        Assert.Contains("Discard the 2 messages", errors, StringComparison.Ordinal);
+        Assert.Equal(2, await LedgerAsync("buffered"));
+        var (code, output, _) = await RunAsync("queue", "purge", "lines", "--yes", "--data", Data);
+        Assert.Equal(0, code);
+        Assert.Contains("discarded: 2 (8 bytes)", output, StringComparison.Ordinal);
+        Assert.Equal((0, 2), (await LedgerAsync("buffered"), await LedgerAsync("discarded")));
+        Assert.Equal(1, (await RunAsync("queue", "purge", "none", "--yes", "--data", Data)).Code);
+        Assert.Equal(64, (await RunAsync("park", "drop", "lines", "--data", Data)).Code);
+        Assert.Contains("for good: 0", (await RunAsync("park", "drop", "lines", "--all", "--yes", "--data", Data)).Output, StringComparison.Ordinal);
+        Assert.Equal(1, (await RunAsync("park", "drop", "lines", "--sequence", "7", "--yes", "--data", Data)).Code);
+
+        await SendTwoAsync(sourcePort);
+        gateway.Kill();
+        await gateway.WaitForExitAsync();
+        File.WriteAllText(file, File.ReadAllText(file).Replace("\"id\": \"lines\"", "\"id\": \"others\"", StringComparison.Ordinal));
+        gateway = await StartAsync(file);
+        Assert.Contains("two", (await RunAsync("queue", "peek", "lines", "--data", Data)).Output, StringComparison.Ordinal);
+        Assert.Contains("queue lines belongs to no channel: 2 buffered", (await RunAsync("status", "--data", Data)).Output, StringComparison.Ordinal);
+        Assert.Contains("is forgotten", (await RunAsync("queue", "purge", "lines", "--yes", "--data", Data)).Output, StringComparison.Ordinal);
+        Assert.Equal(1, (await RunAsync("queue", "peek", "lines", "--data", Data)).Code);
+        gateway.Kill();
+        await gateway.WaitForExitAsync();
+        await StartAsync(file);
+        Assert.DoesNotContain("queue lines", (await RunAsync("status", "--data", Data)).Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_store_is_verified_and_salvaged_while_no_gateway_runs()
+    {
+        Assert.Equal(74, (await RunAsync("store", "verify", "--data", Data)).Code);
+        Assert.False(Directory.Exists(Data));
+        var sourcePort = FreePort();
+        var file = WriteConfig(sourcePort, FreePort(), "first");
+        var gateway = await StartAsync(file);
+        await SendTwoAsync(sourcePort);
+        var (running, _, errors) = await RunAsync("store", "verify", "--data", Data);
+        Assert.Equal(75, running);
+        Assert.Contains("A gateway runs on", errors, StringComparison.Ordinal);
+        gateway.Kill();
+        await gateway.WaitForExitAsync();
+
+        var (sound, output, _) = await RunAsync("store", "verify", "--data", Data);
+        Assert.Equal((0, true), (sound, output.Contains("lines: 2 wait (8 B), 0 parked, 0 blocks damaged", StringComparison.Ordinal)));
+        Assert.Contains("nothing to salvage", (await RunAsync("store", "salvage", "--yes", "--data", Data)).Output, StringComparison.Ordinal);
+
+        File.Delete(Path.Combine(Data, "store", "CURRENT"));
+        var (damaged, json, _) = await RunAsync("store", "verify", "--json", "--data", Data);
+        Assert.Equal(1, damaged);
+        using (var report = JsonDocument.Parse(json)) Assert.False(report.RootElement.GetProperty("is_sound").GetBoolean());
+        Assert.Equal(64, (await RunAsync("store", "salvage", "--data", Data)).Code);
+        var (salvaged, said, _) = await RunAsync("store", "salvage", "--yes", "--data", Data);
+        Assert.Equal((0, true), (salvaged, said.Contains("the original lies in", StringComparison.Ordinal)));
+        Assert.Equal(0, (await RunAsync("store", "verify", "--data", Data)).Code);
+        await StartAsync(file);
+        Assert.Equal(2, await LedgerAsync("buffered"));
+    }
+
+    private async Task SendTwoAsync(int port)
+    {
+        var before = await LedgerAsync("received");
+        using var sender = new TcpClient();
+        await sender.ConnectAsync(IPAddress.Loopback, port);
+        await sender.GetStream().WriteAsync("one\ntwo\n"u8.ToArray());
+        await UntilAsync(async () => await LedgerAsync("received") == before + 2);
+    }
+
     private string Write(string name, string text)
     {
         var file = Path.Combine(_folder, name);
@@ -206,6 +282,7 @@ public sealed class DaemonTests : IDisposable
     {
         var process = Process.Start(new ProcessStartInfo(Binary, arguments)
         {
+            RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         })!;
