@@ -159,7 +159,7 @@ public sealed partial class RemoteIntake
             await sender.TakeTurnAsync();
             Verdict verdict;
             HeldMarks held;
-            Task? predecessor = null;
+            TaskCompletionSource? predecessor = null;
             var refused = 0L;
             try
             {
@@ -173,7 +173,7 @@ public sealed partial class RemoteIntake
                 else if (verdict == Verdict.Early)
                 {
                     if (sender.FoundNoRoom && (woken || patience.IsOver)) verdict = Verdict.NoRoom;
-                    else if (!patience.IsOver && !_stopping.IsCancellationRequested) sender.TryAwaitChange(out predecessor);
+                    else if (!patience.IsOver && !_stopping.IsCancellationRequested) predecessor = sender.BeginWait();
                 }
             }
             finally
@@ -265,12 +265,14 @@ public sealed partial class RemoteIntake
         }
     }
 
-    private async ValueTask WaitForAsync(Task predecessor, RemoteSender sender, Patience patience, CancellationToken cancel)
+    /// <summary>Returns when something has changed, or nothing has in time.</summary>
+    private async ValueTask WaitForAsync(TaskCompletionSource predecessor, RemoteSender sender, Patience patience, CancellationToken cancel)
     {
         _waited.Add();
-        using var any = CancellationTokenSource.CreateLinkedTokenSource(cancel, _stopping.Token);
-        await predecessor.WaitAsync(patience.Left, _time, any.Token).QuietlyAsync();
-        sender.EndAwaitChange();
+        using var late = new CancellationTokenSource(patience.Left, _time);
+        using var any = CancellationTokenSource.CreateLinkedTokenSource(cancel, _stopping.Token, late.Token);
+        using (any.Token.UnsafeRegister(static waiter => ((TaskCompletionSource)waiter!).TrySetResult(), predecessor)) await predecessor.Task;
+        sender.EndWait(predecessor);
         cancel.ThrowIfCancellationRequested();
         if (_stopping.IsCancellationRequested) throw new OperationCanceledException("The channel stops.");
     }

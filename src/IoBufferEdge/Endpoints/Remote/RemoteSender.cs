@@ -1,5 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
-
 namespace IoBufferEdge.Endpoints.Remote;
 
 /// <summary>
@@ -10,9 +8,8 @@ internal sealed class RemoteSender(string name)
 {
     private readonly Lock _lock = new();
     private readonly Queue<TaskCompletionSource> _turns = new();
-    private TaskCompletionSource _changed = NewSignal();
+    private readonly List<TaskCompletionSource> _waiting = [];
     private bool _taken;
-    private int _waiting;
 
     public string Name { get; } = name;
 
@@ -52,30 +49,34 @@ internal sealed class RemoteSender(string name)
         next?.SetResult();
     }
 
-    /// <summary>
-    /// Completes with the next change; ask while having the turn, and end it with <see cref="EndAwaitChange"/>. False: enough wait already.
-    /// </summary>
-    public bool TryAwaitChange([NotNullWhen(true)] out Task? changed)
+    /// <summary>Null: enough wait already. Else completes with the next change; ask while having the turn, end it with <see cref="EndWait"/>.</summary>
+    public TaskCompletionSource? BeginWait()
     {
         lock (_lock)
         {
-            changed = _waiting < RemoteIntake.WaitingMax ? _changed.Task : null;
-            if (changed is not null) _waiting++;
-            return changed is not null;
+            if (_waiting.Count == RemoteIntake.WaitingMax) return null;
+            var waiter = NewSignal();
+            _waiting.Add(waiter);
+            return waiter;
         }
     }
 
-    public void EndAwaitChange()
+    public void EndWait(TaskCompletionSource waiter)
     {
-        lock (_lock) _waiting--;
+        lock (_lock) _waiting.Remove(waiter);
     }
 
     /// <summary>Something was taken, or there was no room for it: who waits judges again.</summary>
     public void Change()
     {
-        TaskCompletionSource changed;
-        lock (_lock) (changed, _changed) = (_changed, NewSignal());
-        changed.SetResult();
+        TaskCompletionSource[] woken;
+        lock (_lock)
+        {
+            woken = [.. _waiting];
+            _waiting.Clear();
+        }
+
+        foreach (var waiter in woken) waiter.TrySetResult();
     }
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
