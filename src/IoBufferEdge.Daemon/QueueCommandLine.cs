@@ -90,6 +90,7 @@ internal sealed class QueueCommandLine(ControlCommandLine control, bool json, Te
     {
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"{message.Sequence}  {message.ReceivedAt:yyyy-MM-dd HH:mm:ss.fff}Z  {message.Bytes} bytes  ");
+        if (message.Origin is { } origin) text.Append(CultureInfo.InvariantCulture, $"from {string.Join(" > ", origin.Path)} {origin.Sequence}  ");
         if (message.Flags.Count > 0) text.AppendJoin(',', message.Flags).Append("  ");
         foreach (var value in message.Payload.AsSpan(0, Math.Min(PreviewBytes, message.Payload.Length))) text.Append(Printable(value));
         return text.Append(message.Bytes > PreviewBytes ? " …" : "").ToString();

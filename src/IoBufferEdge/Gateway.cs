@@ -383,7 +383,7 @@ public sealed class Gateway : IGatewayControl, IAsyncDisposable
     {
         Buffer = config.Buffer,
         Delivery = ChannelRules.EffectiveDelivery(config),
-        SourceAcknowledges = config.Source.Ack is not null,
+        SourceAcknowledges = config.Source.Ack is not null || config.Source.Type == EndpointType.RemoteIcombuffer,
         WindowBytes = config.Destination.WindowBytes,
         ResendBytes = ChannelRules.KeepsForRepeat(config.Destination) ? config.Destination.ResendBytes : null,
     };

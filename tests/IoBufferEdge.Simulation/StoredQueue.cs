@@ -76,6 +76,11 @@ internal sealed class StoredBatch(CommitBatch batch)
         Counters = q.Counters,
         ReservedUpTo = q.ReservedUpTo,
         BeginsLife = q.BeginsLife,
+        RenamesLives = [.. q.RenamesLives],
+        Held = [.. q.Held],
+        Keys = [.. q.Keys],
+        ForgetsKeys = [.. q.ForgetsKeys],
+        Receiver = q.Receiver,
         Unparks = [.. q.Unparks],
         Discards = [.. q.Discards],
     };
@@ -141,6 +146,12 @@ internal sealed class StoredQueue
     /// <summary>Every number that was ever discarded.</summary>
     public HashSet<long> Discarded { get; private init; } = [];
 
+    public Dictionary<string, IReadOnlyList<LifeMark>> Held { get; private init; } = [];
+
+    public Dictionary<UInt128, long> Keys { get; private init; } = [];
+
+    public ReceiverNote Receiver { get; private set; } = ReceiverNote.None;
+
     public long Bytes => Blocks.Sum(block => (long)block.Bytes.Length) + Parks.Values.Sum(block => (long)block.Bytes.Length);
 
     public StoredQueue Clone() => new()
@@ -156,6 +167,9 @@ internal sealed class StoredQueue
         Parks = new SortedList<long, StoredBlock>(Parks),
         Discards = [.. Discards],
         Discarded = [.. Discarded],
+        Held = new Dictionary<string, IReadOnlyList<LifeMark>>(Held),
+        Keys = new Dictionary<UInt128, long>(Keys),
+        Receiver = Receiver,
     };
 
     public void Apply(QueueCommit commit, List<StoredBlock> blocks, List<StoredBlock> parks)
@@ -165,6 +179,17 @@ internal sealed class StoredQueue
         Counters = commit.Counters;
         ReservedUpTo = Math.Max(ReservedUpTo, commit.ReservedUpTo);
         if (commit.BeginsLife is { } life) Lives.Add(life);
+        foreach (var renamed in commit.RenamesLives)
+        {
+            Lives.RemoveAll(l => l.BeginsAt == renamed.BeginsAt);
+            Lives.Add(renamed);
+            Lives.Sort((a, b) => a.BeginsAt.CompareTo(b.BeginsAt));
+        }
+
+        foreach (var (sender, marks) in commit.Held) Held[sender] = marks;
+        foreach (var (key, number) in commit.Keys) Keys[key] = number;
+        foreach (var key in commit.ForgetsKeys) Keys.Remove(key);
+        if (commit.Receiver is { } receiver) Receiver = receiver;
         foreach (var block in blocks) Insert(block);
         foreach (var park in parks) Parks[park.First] = park;
         foreach (var number in commit.Unparks) Parks.Remove(number);
@@ -219,7 +244,10 @@ internal sealed class StoredQueue
             TotalsAtCursor = TotalsAtCursor,
             TotalsAtEnd = end is not null && end.Last > Cursor ? end.TotalsAfter() : TotalsAtCursor,
             Counters = Counters,
-            Lives = [.. Lives.Where(life => life.Gap.Last > Cursor).OrderBy(life => life.BeginsAt)],
+            Lives = [.. Lives.OrderBy(life => life.BeginsAt)],
+            Held = [.. Held.Select(h => (h.Key, h.Value))],
+            Keys = [.. Keys.OrderBy(k => k.Value).Select(k => (k.Key, k.Value))],
+            Receiver = Receiver,
             Discarded = [.. Discards.Where(range => range.Last > Cursor).Distinct().OrderBy(range => range.First)],
             Lost = Holes(whole),
         };

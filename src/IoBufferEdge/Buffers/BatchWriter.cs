@@ -106,6 +106,8 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
             _changes.Put(RecordsFamily, StoreRecords.NumberKey('P', commit.Queue, park.FirstSequence), Encode(park));
         foreach (var number in commit.Unparks) _changes.Delete(RecordsFamily, StoreRecords.NumberKey('P', commit.Queue, number));
         if (commit.BeginsLife is { } life) AddLife(commit.Queue, queue, life);
+        foreach (var renamed in commit.RenamesLives) AddLife(commit.Queue, queue, renamed);
+        AddRemote(commit, queue);
         foreach (var discard in commit.Discards) AddDiscard(commit.Queue, queue, discard);
         ForgetPassed(commit.Queue, queue);
 
@@ -143,8 +145,35 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
     private void AddLife(int number, QueueState queue, LifeRecord life)
     {
         queue.Lives.RemoveAll(l => l.BeginsAt == life.BeginsAt);
-        queue.Lives.Add(life);
+        var index = queue.Lives.FindIndex(l => l.BeginsAt > life.BeginsAt);
+        queue.Lives.Insert(index < 0 ? queue.Lives.Count : index, life);
         PutRecord(StoreRecords.NumberKey('L', number, life.BeginsAt), StoreRecords.I64(life.Life, life.RecoveredUpTo));
+    }
+
+    /// <summary>What belongs to other instances: marks and keys of what came from them, and what the one behind the destination confirmed.</summary>
+    private void AddRemote(QueueCommit commit, QueueState queue)
+    {
+        foreach (var (sender, lives) in commit.Held)
+        {
+            queue.Held[sender] = lives;
+            PutRecord(StoreRecords.SenderKey(commit.Queue, sender), StoreRecords.Marks(lives));
+        }
+
+        foreach (var (key, number) in commit.Keys)
+        {
+            queue.Keys[key] = number;
+            PutRecord(StoreRecords.IdempotencyKey(commit.Queue, key), StoreRecords.I64(number));
+        }
+
+        foreach (var key in commit.ForgetsKeys)
+        {
+            queue.Keys.Remove(key);
+            _changes.Delete(RecordsFamily, StoreRecords.IdempotencyKey(commit.Queue, key));
+        }
+
+        if (commit.Receiver is not { } receiver) return;
+        queue.Receiver = receiver;
+        PutRecord(StoreRecords.QueueKey('R', commit.Queue), StoreRecords.Receiver(receiver));
     }
 
     private void AddDiscard(int number, QueueState queue, SequenceRange discard)
@@ -207,11 +236,8 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         _changes.DeleteRange(
             MessagesFamily, StoreRecords.BlockKey(contents.OpenSegment, number, 0), StoreRecords.BlockKeyEnd(contents.OpenSegment, number));
         _changes.Delete(RecordsFamily, StoreRecords.QueueKey('K', number));
-        foreach (var kind in "LDPX")
-        {
-            _changes.DeleteRange(
-                RecordsFamily, StoreRecords.NumberKey(kind, number, 0), StoreRecords.NumberKey(kind, number, long.MaxValue));
-        }
+        foreach (var kind in "LDPXMIR")
+            _changes.DeleteRange(RecordsFamily, StoreRecords.QueueKey(kind, number), StoreRecords.QueueKeyEnd(kind, number));
     }
 
     private void PutRecord(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value) =>

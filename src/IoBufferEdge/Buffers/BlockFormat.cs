@@ -1,17 +1,18 @@
 using System.Buffers.Binary;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace IoBufferEdge.Buffers;
 
 /// <summary>
-/// A block record: one commit's messages of one queue, version 1. Little-endian.
+/// A block record: one commit's messages of one queue. Little-endian. Version 1, or 2 where its messages have origins.
 /// <code>
 /// offset size
 ///      0    4  magic "IOBB"
-///      4    1  version (1)
-///      5    1  block flags (0)
-///      6    2  reserved (0)
+///      4    1  version (1, 2)
+///      5    1  0
+///      6    2  version 2: bytes of the routes; else 0
 ///      8    8  first sequence number; the others follow without a gap
 ///     16    8  life
 ///     24    8  messages of this queue before this block, since the queue was made
@@ -22,7 +23,10 @@ namespace IoBufferEdge.Buffers;
 ///     64    4  count of messages
 ///     68    4  payload bytes
 ///     72  8·n  per message: u32 length (low 28 bits) and flags (high 4), u32 µs since the running time at offset 40 (saturating)
-///          …   payload, the messages one after the other
+///       32·n  version 2, per message: i64 when it was received at its origin (Unix time, µs), u64 life and i64 sequence number there, u32 route + 1
+///             (0: it came in here), u32 0
+///          …  version 2: the routes, each u16 bytes and as many of UTF-8
+///          …  payload, the messages one after the other
 ///   last    4  CRC32C of everything before it
 /// </code>
 /// Limits: a message has at most 2^28 − 1 bytes.
@@ -31,19 +35,24 @@ public static class BlockFormat
 {
     public const int HeaderBytes = 72;
     public const int PerMessageBytes = 8;
+    public const int PerOriginBytes = 32;
+    public const int RoutesBytesMax = ushort.MaxValue;
     public const int TrailerBytes = 4;
     public const int MaxMessageBytes = (1 << 28) - 1;
     private const uint Magic = 0x42424F49;
-    private const byte Version = 1;
+    private const byte PlainVersion = 1;
+    private const byte OriginsVersion = 2;
 
-    /// <summary>Size of a block with so many messages and payload bytes.</summary>
-    public static int EncodedLength(int count, int payloadBytes) => HeaderBytes + count * PerMessageBytes + payloadBytes + TrailerBytes;
+    /// <summary>Size of a block with so many messages and payload bytes, and with so many bytes of routes (null: without origins).</summary>
+    public static int EncodedLength(int count, int payloadBytes, int? routesBytes = null) =>
+        HeaderBytes + count * (PerMessageBytes + (routesBytes is null ? 0 : PerOriginBytes)) + (routesBytes ?? 0) + payloadBytes + TrailerBytes;
 
     public static void WriteHeader(Span<byte> block, in BlockHeader header)
     {
         block[..HeaderBytes].Clear();
         BinaryPrimitives.WriteUInt32LittleEndian(block, Magic);
-        block[4] = Version;
+        block[4] = header.RoutesBytes is null ? PlainVersion : OriginsVersion;
+        BinaryPrimitives.WriteUInt16LittleEndian(block[6..], (ushort)(header.RoutesBytes ?? 0));
         BinaryPrimitives.WriteInt64LittleEndian(block[8..], header.FirstSequence);
         BinaryPrimitives.WriteInt64LittleEndian(block[16..], header.Life);
         BinaryPrimitives.WriteInt64LittleEndian(block[24..], header.TotalsBefore.Messages);
@@ -60,6 +69,38 @@ public static class BlockFormat
         var entry = block[(HeaderBytes + index * PerMessageBytes)..];
         BinaryPrimitives.WriteUInt32LittleEndian(entry, (uint)length | ((uint)flags << 28));
         BinaryPrimitives.WriteUInt32LittleEndian(entry[4..], (uint)Math.Clamp(sinceOldestUs, 0, uint.MaxValue));
+    }
+
+    /// <summary>Writes a message's 32 bytes of origin.</summary>
+    /// <param name="route">Its place among the routes; −1: it came in here.</param>
+    public static void WriteOrigin(Span<byte> entry, in MessageOrigin origin, int route)
+    {
+        BinaryPrimitives.WriteInt64LittleEndian(entry, origin.ReceivedUnixUs);
+        BinaryPrimitives.WriteInt64LittleEndian(entry[8..], origin.Life);
+        BinaryPrimitives.WriteInt64LittleEndian(entry[16..], origin.Sequence);
+        BinaryPrimitives.WriteInt64LittleEndian(entry[24..], route + 1);
+    }
+
+    public static MessageOrigin ReadOrigin(ReadOnlySpan<byte> entry, IReadOnlyList<string> routes)
+    {
+        var route = BinaryPrimitives.ReadUInt32LittleEndian(entry[24..]);
+        if (route == 0 || route > routes.Count) return default;
+        return new MessageOrigin(
+            routes[(int)route - 1], BinaryPrimitives.ReadInt64LittleEndian(entry[8..]), BinaryPrimitives.ReadInt64LittleEndian(entry[16..]),
+            BinaryPrimitives.ReadInt64LittleEndian(entry));
+    }
+
+    /// <summary>Bytes that a route takes in a block.</summary>
+    public static int RouteBytes(string route) => sizeof(ushort) + Encoding.UTF8.GetByteCount(route);
+
+    public static void WriteRoutes(Span<byte> destination, IEnumerable<string> routes)
+    {
+        foreach (var route in routes)
+        {
+            var bytes = Encoding.UTF8.GetBytes(route, destination[sizeof(ushort)..]);
+            BinaryPrimitives.WriteUInt16LittleEndian(destination, (ushort)bytes);
+            destination = destination[(sizeof(ushort) + bytes)..];
+        }
     }
 
     /// <summary>Writes the checksum; everything else must be in place.</summary>
@@ -88,7 +129,7 @@ public static class BlockFormat
     {
         header = default;
         if (bytes.Length < HeaderBytes + TrailerBytes) return false;
-        if (BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic || bytes[4] != Version) return false;
+        if (BinaryPrimitives.ReadUInt32LittleEndian(bytes) != Magic || bytes[4] is not (PlainVersion or OriginsVersion)) return false;
         header = new BlockHeader
         {
             FirstSequence = BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]),
@@ -100,6 +141,7 @@ public static class BlockFormat
             BuiltAtRunningUs = BinaryPrimitives.ReadInt64LittleEndian(bytes[56..]),
             Count = BinaryPrimitives.ReadInt32LittleEndian(bytes[64..]),
             PayloadBytes = BinaryPrimitives.ReadInt32LittleEndian(bytes[68..]),
+            RoutesBytes = bytes[4] == OriginsVersion ? BinaryPrimitives.ReadUInt16LittleEndian(bytes[6..]) : null,
         };
         return header.Count > 0 && header.PayloadBytes >= 0 && header.FirstSequence > 0;
     }
@@ -137,11 +179,17 @@ public readonly record struct BlockHeader
 
     public int PayloadBytes { get; init; }
 
+    /// <summary>Null: its messages have no origins.</summary>
+    public int? RoutesBytes { get; init; }
+
     public long LastSequence => FirstSequence + Count - 1;
 
     /// <summary>Size of the whole block in bytes.</summary>
-    public long EncodedLength =>
-        BlockFormat.HeaderBytes + (long)Count * BlockFormat.PerMessageBytes + PayloadBytes + BlockFormat.TrailerBytes;
+    public long EncodedLength => PayloadOffset + PayloadBytes + BlockFormat.TrailerBytes;
+
+    /// <summary>Where the payload begins.</summary>
+    internal long PayloadOffset =>
+        BlockFormat.HeaderBytes + (long)Count * (BlockFormat.PerMessageBytes + (RoutesBytes is null ? 0 : BlockFormat.PerOriginBytes)) + (RoutesBytes ?? 0);
 
     /// <summary>The queue's totals behind the block's last message.</summary>
     public QueueTotals TotalsAfter => TotalsBefore + new QueueTotals(Count, PayloadBytes);
@@ -154,8 +202,28 @@ public readonly ref struct Block(BlockHeader header, ReadOnlySpan<byte> bytes)
 
     public BlockHeader Header { get; } = header;
 
-    public ReadOnlySpan<byte> Payload =>
-        _bytes.Slice(BlockFormat.HeaderBytes + Header.Count * BlockFormat.PerMessageBytes, Header.PayloadBytes);
+    public ReadOnlySpan<byte> Payload => _bytes.Slice((int)Header.PayloadOffset, Header.PayloadBytes);
+
+    /// <summary>The routes of its messages' origins.</summary>
+    public List<string> ReadRoutes()
+    {
+        var routes = new List<string>();
+        if (Header.RoutesBytes is not { } length) return routes;
+        var rest = _bytes.Slice((int)Header.PayloadOffset - length, length);
+        while (rest.Length >= sizeof(ushort) && BinaryPrimitives.ReadUInt16LittleEndian(rest) is var bytes && bytes + sizeof(ushort) <= rest.Length)
+        {
+            routes.Add(Encoding.UTF8.GetString(rest.Slice(sizeof(ushort), bytes)));
+            rest = rest[(sizeof(ushort) + bytes)..];
+        }
+
+        return routes;
+    }
+
+    /// <param name="index">Of the message.</param>
+    /// <param name="routes">What <see cref="ReadRoutes"/> gave.</param>
+    public MessageOrigin Origin(int index, IReadOnlyList<string> routes) => Header.RoutesBytes is null
+        ? default
+        : BlockFormat.ReadOrigin(_bytes[(BlockFormat.HeaderBytes + Header.Count * BlockFormat.PerMessageBytes + index * BlockFormat.PerOriginBytes)..], routes);
 
     public int Length(int index) => (int)(Entry(index) & BlockFormat.MaxMessageBytes);
 

@@ -88,11 +88,12 @@ public sealed partial class ChannelBuffer
         }
     }
 
-    private bool NothingPending => _pendingParks.Count == 0 && _pendingDiscards.Count == 0 && _pendingUnparks.Count == 0 && _writeBack.Count <= 0;
+    private bool NothingPending =>
+        _pendingParks.Count == 0 && _pendingDiscards.Count == 0 && _pendingUnparks.Count == 0 && _writeBack.Count <= 0 && !RemoteIsDue;
 
     /// <summary>On a full medium a discard waits while messages before it are neither written nor confirmed.</summary>
     private bool RecordsMayGo => _committer.RecordsOnly && _pendingDiscards.Count > 0 && _pendingDiscards[0].Range.First > _gaps.Next(SecuredSequence)
-        ? _pendingParks.Count > 0 || _pendingUnparks.Count > 0 || _writeBack.Count > 0
+        ? RemoteIsDue || _pendingParks.Count > 0 || _pendingUnparks.Count > 0 || _writeBack.Count > 0
         : !NothingPending;
 
     internal CommitNeed NextCommit()
@@ -163,7 +164,7 @@ public sealed partial class ChannelBuffer
             var settled = Math.Max(Math.Max(cursor, _durable), _committingLast);
             _committingDiscards = [.. _pendingDiscards.Where(d => d.Range.Last <= settled)];
             var records = _committingParks + _committingUnparks + _committingDiscards.Length;
-            if (blocks.Count == 0 && cursor == _syncedCursor && _committingReservation == _reservedUpTo && records == 0) return null;
+            if (blocks.Count == 0 && cursor == _syncedCursor && _committingReservation == _reservedUpTo && records == 0 && !RemoteIsDue) return null;
 
             _committedCursor = cursor;
             NoteLag();
@@ -180,6 +181,11 @@ public sealed partial class ChannelBuffer
                 Parks = [.. _pendingParks],
                 Discards = [.. _committingDiscards.Select(d => d.Range)],
                 Unparks = [.. _pendingUnparks.Select(u => u.Sequence)],
+                RenamesLives = _renamedLives,
+                Held = _remote.TakeHeld(settled),
+                Keys = _remote.TakeKeys(settled),
+                ForgetsKeys = _remote.TakeForgotten(),
+                Receiver = TakeReceiver(),
             };
         }
     }
@@ -199,6 +205,7 @@ public sealed partial class ChannelBuffer
             }
 
             SettlePending();
+            SettleRemote();
             ReachOverGaps();
             _committingFirst = _committingLast = _committingMessages = 0;
             _syncedCursor = _committedCursor;
@@ -229,6 +236,7 @@ public sealed partial class ChannelBuffer
             _committingParks = _committingUnparks = 0;
             _committingDiscards = [];
             _committingReservation = _reservedUpTo;
+            RemoteFailed();
             _writeBackUnderWay = false;
         }
     }
@@ -282,7 +290,7 @@ public sealed partial class ChannelBuffer
 
             if (count == 0 && blocks.Count == 0) count = 1;
             if (count == 0) break;
-            if (open is not null && open.LastSequence + 1 == next) open.Add(slab, index, count);
+            if (open is not null && open.LastSequence + 1 == next && open.HasRoomForRoutes(slab)) open.Add(slab, index, count);
             else blocks.Add(open = new SlabBlock(slab, index, count, _life.Life, _clock));
             taken += slab.EndOffset(index + count - 1) - slab.EndOffset(index - 1);
             _committingLast = next + count - 1;

@@ -266,7 +266,7 @@ public sealed partial class ChannelBuffer
         if (_tail.Find(first) is not { } oldest || _tail.Find(_handedOut) is not { } newest) return 0;
         var before = oldest.TotalsThrough((int)(first - oldest.FirstSequence) - 1);
         var through = newest.TotalsThrough((int)(_handedOut - newest.FirstSequence));
-        return Slab.CapacityFor((int)(through.Messages - before.Messages), (int)(through.Bytes - before.Bytes));
+        return Slab.CapacityFor((int)(through.Messages - before.Messages), (int)(through.Bytes - before.Bytes), newest.KeepsOrigins);
     }
 
     /// <summary>Moves the cursor over delivered messages and over the gaps between and behind them.</summary>
@@ -288,6 +288,7 @@ public sealed partial class ChannelBuffer
             _elidedMessages += Math.Max(0, Math.Min(delivered.Messages, end - Math.Max(_durable, Math.Max(_committingLast, _cursor))));
             _rateWindowMessages += delivered.Messages;
             _cursorTotals = totals;
+            _lastDelivered = end;
             _kept.Delivered(slab.TotalsThrough(index - 1).Bytes);
             Volatile.Write(ref _cursor, end);
         }

@@ -58,7 +58,7 @@ public sealed partial class ChannelBuffer
             for (var next = sequence; next <= end && !page.IsFull; next++)
             {
                 var i = (int)(next - slab.FirstSequence);
-                page.Add(next, QueueReader.At(unixUs, nowUs - slab.ReceivedRunningUs(i)), slab.Flags(i), slab.Payload(i, 1).Span);
+                page.Add(next, QueueReader.At(unixUs, nowUs - slab.ReceivedRunningUs(i)), slab.Flags(i), slab.Payload(i, 1).Span, slab.Origin(i));
             }
 
             return true;
@@ -88,7 +88,8 @@ public sealed partial class ChannelBuffer
             {
                 var inMemory = buffer._tail.FirstAtOrAbove(FirstFound);
                 if (buffer._closed || inMemory <= FirstFound || FirstFound > buffer._durable) return;
-                buffer.MakeMemoryFit(Slab.CapacityFor(read.Header.Count, read.Header.PayloadBytes), 0);
+                var keepsOrigins = read.Header.RoutesBytes is not null;
+                buffer.MakeMemoryFit(Slab.CapacityFor(read.Header.Count, read.Header.PayloadBytes, keepsOrigins), 0);
                 buffer._tail.Insert(read, from, Math.Min(inMemory - 1, buffer._durable));
             }
         }

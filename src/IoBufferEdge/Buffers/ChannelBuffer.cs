@@ -90,7 +90,7 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
         _deliverable = new AsyncSignal(time);
         _created = !isNew;
 
-        foreach (var record in opening.Lives) _gaps.Add(record.Gap, default);
+        foreach (var record in opening.Lives.Where(l => l.Gap.Last > opening.Cursor)) _gaps.Add(record.Gap, default);
         foreach (var range in opening.Discarded) _gaps.Add(range, new QueueTotals(range.Count, 0));
         _lostRanges.AddRange(opening.Lost);
 
@@ -99,6 +99,9 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
         var beginsAt = Math.Max(opening.ReservedUpTo, recoveredUpTo) + 1;
         _life = new LifeRecord(life, beginsAt, recoveredUpTo);
         _gaps.Add(_life.Gap, default);
+        _lives = [.. opening.Lives.Where(l => l.BeginsAt < beginsAt), _life];
+        _remote = new SenderMarks(opening);
+        _receiver = _syncedReceiver = opening.Receiver;
 
         _cursorTotals = opening.TotalsAtCursor;
         _lastTotals = _durableTotals = opening.LastDurable > opening.Cursor ? opening.TotalsAtEnd : opening.TotalsAtCursor;
@@ -161,7 +164,9 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
         Publish();
     }
 
-    public bool TryAppend(ReadOnlySpan<byte> payload, MessageFlags flags, out long sequence)
+    public bool TryAppend(ReadOnlySpan<byte> payload, MessageFlags flags, out long sequence) => TryAppend(payload, flags, default, out sequence);
+
+    internal bool TryAppend(ReadOnlySpan<byte> payload, MessageFlags flags, in MessageOrigin origin, out long sequence)
     {
         lock (_sync)
         {
@@ -178,14 +183,14 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
 
             if (!UnsecuredHasRoom(payload.Length)) return false;
             var next = _last + 1;
-            if (!_tail.OpenSlabHasRoom(next, payload.Length))
+            if (!_tail.OpenSlabHasRoom(next, payload.Length, origin.Route))
             {
                 if (!MakeMemoryFit(Tail.SlabCapacityFor(payload.Length), ReadReserveBytes) && Unsecured.Messages > 0) return false;
-                _tail.OpenSlab(next, payload.Length, _lastTotals);
+                _tail.OpenSlab(next, payload.Length, _lastTotals, keepsOrigins: origin.Route is not null);
             }
 
             _lastReceivedUs = _clock.NowUs;
-            _tail.Append(payload, flags, _lastReceivedUs);
+            _tail.Append(payload, flags, _lastReceivedUs, origin);
             var added = new QueueTotals(1, payload.Length);
             _lastTotals += added;
             _appended += added;

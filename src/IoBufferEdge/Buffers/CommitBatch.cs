@@ -39,6 +39,9 @@ public sealed class QueueCommit
 
     public LifeRecord? BeginsLife { get; init; }
 
+    /// <summary>Lives that begin inside the queue instead of those that are known, so that a receiver takes what waits as new.</summary>
+    public IReadOnlyList<LifeRecord> RenamesLives { get; init; } = [];
+
     /// <summary>Ascending, without overlap, all above the cursor.</summary>
     public IReadOnlyList<PendingBlock> Blocks { get; init; } = [];
 
@@ -50,6 +53,17 @@ public sealed class QueueCommit
 
     /// <summary>Numbers discarded by policy; the store forgets the record once the cursor has passed it.</summary>
     public IReadOnlyList<SequenceRange> Discards { get; init; } = [];
+
+    /// <summary>All marks of senders whose messages are in this batch: what they say of each is in it, or was in one before.</summary>
+    public IReadOnlyList<(string Sender, IReadOnlyList<LifeMark> Lives)> Held { get; init; } = [];
+
+    /// <summary>Idempotency keys of messages of this batch, and those that are old enough to be forgotten.</summary>
+    public IReadOnlyList<(UInt128 Key, long Number)> Keys { get; init; } = [];
+
+    public IReadOnlyList<UInt128> ForgetsKeys { get; init; } = [];
+
+    /// <summary>What is known of the instance behind the destination as of this cursor; null: nothing new.</summary>
+    public ReceiverNote? Receiver { get; init; }
 }
 
 /// <summary>A block that is encoded only when the store has a place for it, straight from the tail.</summary>

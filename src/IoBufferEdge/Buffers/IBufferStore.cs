@@ -117,7 +117,7 @@ public sealed record QueueOpening
     /// <summary>The counters of the last durable batch.</summary>
     public QueueCounters Counters { get; init; }
 
-    /// <summary>Life records whose gaps lie above the cursor, ascending.</summary>
+    /// <summary>The newest life records, ascending: all whose gaps lie above the cursor, and some that it has passed.</summary>
     public IReadOnlyList<LifeRecord> Lives { get; init; } = [];
 
     /// <summary>Durable discards above the cursor, ascending.</summary>
@@ -125,6 +125,14 @@ public sealed record QueueOpening
 
     /// <summary>Numbers that the high-water mark or the blocks themselves prove to be missing: lost, or delivered already.</summary>
     public IReadOnlyList<SequenceRange> Lost { get; init; } = [];
+
+    /// <summary>What came from other instances' queues.</summary>
+    public IReadOnlyList<(string Sender, IReadOnlyList<LifeMark> Lives)> Held { get; init; } = [];
+
+    /// <summary>Idempotency keys and the numbers that were taken with them, ascending by number.</summary>
+    public IReadOnlyList<(UInt128 Key, long Number)> Keys { get; init; } = [];
+
+    public ReceiverNote Receiver { get; init; } = ReceiverNote.None;
 }
 
 /// <summary>How many messages and payload bytes a queue has taken since it was made, up to some sequence number.</summary>

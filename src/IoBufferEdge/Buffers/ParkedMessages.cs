@@ -2,7 +2,8 @@ namespace IoBufferEdge.Buffers;
 
 /// <summary>A message that its destination refused and that is kept aside.</summary>
 /// <param name="Preview">Its first bytes.</param>
-public sealed record ParkedMessage(long Sequence, MessageFlags Flags, int Bytes, byte[] Preview);
+/// <param name="Origin">Where it came into the chain of instances; no route: here.</param>
+public sealed record ParkedMessage(long Sequence, MessageFlags Flags, int Bytes, byte[] Preview, MessageOrigin Origin = default);
 
 /// <summary>Looks at what is parked, and puts it back into the queue; one message is in memory at a time.</summary>
 internal static class ParkedMessages
@@ -31,7 +32,7 @@ internal static class ParkedMessages
         for (var from = 0L; await first.FindAsync(store, queue.Number, from) is { } message && message.Sequence <= upTo; from = message.Sequence + 1)
         {
             long sequence;
-            while (!queue.TryAppend(message.Preview, message.Flags, out sequence)) await queue.WaitForRoomAsync(message.Bytes, cancel);
+            while (!queue.TryAppend(message.Preview, message.Flags, message.Origin, out sequence)) await queue.WaitForRoomAsync(message.Bytes, cancel);
             queue.Publish();
             await queue.WaitSecuredAsync(sequence, cancel);
             queue.Unpark(message.Sequence, message.Bytes);
@@ -57,7 +58,7 @@ internal static class ParkedMessages
             if (!BlockFormat.TryRead(block, out var read)) return;
             var payload = read.Payload;
             var preview = payload[..Math.Min(previewBytes, payload.Length)].ToArray();
-            _message = new ParkedMessage(read.Header.FirstSequence, read.Flags(0), payload.Length, preview);
+            _message = new ParkedMessage(read.Header.FirstSequence, read.Flags(0), payload.Length, preview, read.Origin(0, read.ReadRoutes()));
         }
     }
 }

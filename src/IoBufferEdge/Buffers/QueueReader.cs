@@ -4,7 +4,8 @@ namespace IoBufferEdge.Buffers;
 /// <param name="ReceivedAt">By the wall clock at the time when it was written; as true as that clock.</param>
 /// <param name="Bytes">Of the whole message.</param>
 /// <param name="Piece">As many of them as were asked for.</param>
-public sealed record QueuedMessage(long Sequence, DateTimeOffset ReceivedAt, MessageFlags Flags, int Bytes, byte[] Piece);
+/// <param name="Origin">Where it came into the chain of instances; no route: here.</param>
+public sealed record QueuedMessage(long Sequence, DateTimeOffset ReceivedAt, MessageFlags Flags, int Bytes, byte[] Piece, MessageOrigin Origin = default);
 
 /// <param name="Messages">In order; the first may begin, and the last may end, inside a message.</param>
 /// <param name="LastSequence">The newest number of the queue.</param>
@@ -17,6 +18,9 @@ public sealed record QueuePage(IReadOnlyList<QueuedMessage> Messages, long LastS
 internal static class QueueReader
 {
     public const int PageBytes = 192 * 1024;
+
+    /// <summary>What a message takes in a page beside its bytes.</summary>
+    private const int EntryBytes = 32;
 
     /// <param name="from">Messages at or above this number.</param>
     /// <param name="offset">Bytes of the message <paramref name="from"/> itself that are not wanted again.</param>
@@ -57,13 +61,13 @@ internal static class QueueReader
             (From, _offset) = (sequence, 0);
         }
 
-        public void Add(long sequence, DateTimeOffset receivedAt, MessageFlags flags, ReadOnlySpan<byte> payload)
+        public void Add(long sequence, DateTimeOffset receivedAt, MessageFlags flags, ReadOnlySpan<byte> payload, in MessageOrigin origin)
         {
             SkipTo(sequence);
             var start = Math.Min(_offset, payload.Length);
             var piece = payload[start..Math.Min(payload.Length, start + _bytesLeft)].ToArray();
-            Messages.Add(new QueuedMessage(sequence, receivedAt, flags, payload.Length, piece));
-            _bytesLeft -= piece.Length;
+            Messages.Add(new QueuedMessage(sequence, receivedAt, flags, payload.Length, piece, origin));
+            _bytesLeft = Math.Max(0, _bytesLeft - piece.Length - EntryBytes - (origin.Route?.Length ?? 0));
             _ends = start + piece.Length < payload.Length;
             SkipTo(sequence + 1);
         }
@@ -72,6 +76,7 @@ internal static class QueueReader
         {
             if (!BlockFormat.TryRead(block, out var read)) return;
             var payload = read.Payload;
+            var routes = read.ReadRoutes();
             for (var i = 0; i < read.Header.Count && !IsFull; i++)
             {
                 var sequence = read.Header.FirstSequence + i;
@@ -79,10 +84,13 @@ internal static class QueueReader
                 payload = payload[message.Length..];
                 if (sequence < From) continue;
                 if (queue.NextWaiting(sequence) != sequence) SkipTo(sequence + 1); // discarded, parked or delivered since it was written
-                else Add(sequence, At(read.Header.BuiltAtUnixUs, read.Header.BuiltAtRunningUs - read.ReceivedRunningUs(i)), read.Flags(i), message);
+                else Add(sequence, ReceivedAt(read, i), read.Flags(i), message, read.Origin(i, routes));
             }
         }
     }
+
+    private static DateTimeOffset ReceivedAt(in Block block, int index) =>
+        At(block.Header.BuiltAtUnixUs, block.Header.BuiltAtRunningUs - block.ReceivedRunningUs(index));
 
     /// <summary>The wall clock so long before a moment that is known by it.</summary>
     internal static DateTimeOffset At(long unixUs, long beforeUs) =>

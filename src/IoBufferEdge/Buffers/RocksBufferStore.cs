@@ -226,9 +226,12 @@ public sealed class RocksBufferStore : IBufferStore
             TotalsAtCursor = queue.TotalsAtCursor,
             TotalsAtEnd = last.Last > queue.Cursor ? last.TotalsAfter : queue.TotalsAtCursor,
             Counters = queue.Counters,
-            Lives = [.. queue.Lives.Where(l => l.Gap.Last > queue.Cursor)],
+            Lives = [.. queue.Lives],
             Discarded = [.. queue.Discards.Where(d => d.Last > queue.Cursor)],
             Lost = [.. _contents.Lost(number, entry)],
+            Held = [.. queue.Held.Select(h => (h.Key, h.Value))],
+            Keys = [.. queue.Keys.OrderBy(k => k.Value).Select(k => (k.Key, k.Value))],
+            Receiver = queue.Receiver,
         };
     }
 

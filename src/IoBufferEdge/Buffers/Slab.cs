@@ -7,21 +7,43 @@ namespace IoBufferEdge.Buffers;
 /// Messages with consecutive numbers in one block of native memory, a slotted page: payloads grow from the front without a gap,
 /// so that a run of messages is one span to send; entries of 16 bytes grow from the back. What is written never changes, so
 /// readers of earlier messages need no lock while the newest are appended.
-/// <code>entry: u32 end offset of the payload, u32 flags, i64 running time of receipt (µs)</code>
+/// <code>
+/// entry: u32 end offset of the payload, u32 flags, i64 running time of receipt (µs);
+/// in a slab that keeps origins also: i64 received there (Unix time, µs), i64 life, i64 sequence, u32 route + 1 (0: none), u32 0
+/// </code>
 /// </summary>
 public sealed class Slab
 {
-    public const int EntryBytes = 16;
+    private const int PlainEntryBytes = 16;
+    private const int OriginEntryBytes = 48;
+
+    /// <summary>Routes of one slab, and their characters: what brings more begins another slab, so that memory is bounded by slabs alone.</summary>
+    private const int RoutesMax = 64;
+    private const int RouteCharactersMax = 8192;
+
     private readonly NativeMemoryBlock _memory;
+    private readonly List<string>? _routes;
+    private readonly int _entryBytes;
     private int _count;
     private int _payloadBytes;
+    private int _routeCharacters;
 
-    public Slab(NativeMemoryBlock memory, long firstSequence, QueueTotals totalsBefore)
+    public Slab(NativeMemoryBlock memory, long firstSequence, QueueTotals totalsBefore, bool keepsOrigins = false)
     {
         _memory = memory;
+        _routes = keepsOrigins ? [] : null;
+        _entryBytes = keepsOrigins ? OriginEntryBytes : PlainEntryBytes;
         FirstSequence = firstSequence;
         TotalsBefore = totalsBefore;
     }
+
+    public bool KeepsOrigins => _routes is not null;
+
+    /// <summary>The instances that its messages came through.</summary>
+    public IReadOnlyList<string> Routes => _routes ?? [];
+
+    /// <summary>Wall clock less running time when these messages were written, µs; null: they are of this life, and the clock tells.</summary>
+    public long? UnixLessRunningUs { get; init; }
 
     public NativeMemoryBlock Memory => _memory;
 
@@ -40,19 +62,23 @@ public sealed class Slab
     public QueueTotals TotalsAfter => TotalsThrough(Count - 1);
 
     /// <summary>Size of a slab that holds so many messages.</summary>
-    public static int CapacityFor(int count, int payloadBytes) => payloadBytes + count * EntryBytes;
+    public static int CapacityFor(int count, int payloadBytes, bool keepsOrigins = false) =>
+        payloadBytes + count * (keepsOrigins ? OriginEntryBytes : PlainEntryBytes);
 
-    public bool HasRoomFor(int payloadBytes) => _payloadBytes + payloadBytes + (_count + 1) * EntryBytes <= _memory.Capacity;
+    /// <param name="route">Of the message's origin; null: it has none.</param>
+    public bool HasRoomFor(int payloadBytes, string? route = null) =>
+        _payloadBytes + payloadBytes + (_count + 1) * _entryBytes <= _memory.Capacity && (route is null || HasRoomFor(route));
 
-    public void Append(ReadOnlySpan<byte> payload, MessageFlags flags, long receivedRunningUs)
+    public void Append(ReadOnlySpan<byte> payload, MessageFlags flags, long receivedRunningUs, in MessageOrigin origin = default)
     {
         var span = _memory.GetSpan();
         payload.CopyTo(span[_payloadBytes..]);
         _payloadBytes += payload.Length;
-        var entry = span[(_memory.Capacity - (_count + 1) * EntryBytes)..];
+        var entry = span.Slice(_memory.Capacity - (_count + 1) * _entryBytes, _entryBytes);
         BinaryPrimitives.WriteInt32LittleEndian(entry, _payloadBytes);
         BinaryPrimitives.WriteUInt32LittleEndian(entry[4..], (uint)flags);
         BinaryPrimitives.WriteInt64LittleEndian(entry[8..], receivedRunningUs);
+        if (KeepsOrigins) BlockFormat.WriteOrigin(entry[PlainEntryBytes..], origin, RouteIndex(origin.Route));
         Volatile.Write(ref _count, _count + 1);
     }
 
@@ -64,6 +90,9 @@ public sealed class Slab
     public MessageFlags Flags(int index) => (MessageFlags)BinaryPrimitives.ReadUInt32LittleEndian(Entry(index)[4..]);
 
     public long ReceivedRunningUs(int index) => BinaryPrimitives.ReadInt64LittleEndian(Entry(index)[8..]);
+
+    /// <summary>Where a message came from; no route: it came in here.</summary>
+    public MessageOrigin Origin(int index) => KeepsOrigins ? BlockFormat.ReadOrigin(Entry(index)[PlainEntryBytes..], _routes!) : default;
 
     /// <summary>The queue's totals up to and including message <paramref name="index"/>.</summary>
     public QueueTotals TotalsThrough(int index) => TotalsBefore + new QueueTotals(index + 1, EndOffset(index));
@@ -92,5 +121,22 @@ public sealed class Slab
         return low;
     }
 
-    private ReadOnlySpan<byte> Entry(int index) => _memory.GetSpan().Slice(_memory.Capacity - (index + 1) * EntryBytes, EntryBytes);
+    private ReadOnlySpan<byte> Entry(int index) => _memory.GetSpan().Slice(_memory.Capacity - (index + 1) * _entryBytes, _entryBytes);
+
+    private bool HasRoomFor(string route)
+    {
+        if (_routes is null) return false;
+        var fits = _routes.Count < RoutesMax && _routeCharacters + route.Length <= RouteCharactersMax;
+        return fits || _routes.Count == 0 || _routes.Contains(route);
+    }
+
+    private int RouteIndex(string? route)
+    {
+        if (route is null) return -1;
+        var known = _routes!.LastIndexOf(route);
+        if (known >= 0) return known;
+        _routes.Add(route);
+        _routeCharacters += route.Length;
+        return _routes.Count - 1;
+    }
 }

@@ -150,6 +150,9 @@ internal sealed class StoreContents
             queue.Lives.Add(new LifeRecord(StoreRecords.ReadI64(value), begin, StoreRecords.ReadI64(value, 1))));
         ForEachNumber(engine, 'D', (queue, first, value) => queue.Discards.Add(new SequenceRange(first, StoreRecords.ReadI64(value))));
         ForEachNumber(engine, 'X', (queue, first, value) => queue.Missed.Add(new SequenceRange(first, StoreRecords.ReadI64(value))));
+        ForEachQueue(engine, 'M', (queue, key, value) => queue.Held[StoreRecords.SenderOf(key)] = StoreRecords.ReadMarks(value));
+        ForEachQueue(engine, 'I', (queue, key, value) => queue.Keys[StoreRecords.IdempotencyHashOf(key)] = StoreRecords.ReadI64(value));
+        ForEachQueue(engine, 'R', (queue, _, value) => queue.Receiver = StoreRecords.ReadReceiver(value));
         foreach (var (number, queue) in Queues) LoadParkedAbove(engine, number, queue.Cursor);
     }
 
@@ -233,9 +236,14 @@ internal sealed class StoreContents
 
     private delegate void NumberRecord(QueueState queue, long number, ReadOnlySpan<byte> value);
 
-    private void ForEachNumber(RocksEngine engine, char kind, NumberRecord visit) => ForEach(engine, kind, (key, value) =>
+    private delegate void QueueRecord(QueueState queue, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value);
+
+    private void ForEachNumber(RocksEngine engine, char kind, NumberRecord visit) =>
+        ForEachQueue(engine, kind, (queue, key, value) => visit(queue, StoreRecords.NumberOf(key), value));
+
+    private void ForEachQueue(RocksEngine engine, char kind, QueueRecord visit) => ForEach(engine, kind, (key, value) =>
     {
-        if (Queues.TryGetValue(StoreRecords.QueueOf(key), out var queue)) visit(queue, StoreRecords.NumberOf(key), value);
+        if (Queues.TryGetValue(StoreRecords.QueueOf(key), out var queue)) visit(queue, key, value);
     });
 
     private void ForEach(RocksEngine engine, char kind, Record visit)

@@ -24,6 +24,11 @@ namespace IoBufferEdge.Buffers;
 ///   'D' queue u16, first u64  i64 last: numbers discarded by policy
 ///   'X' queue u16, first u64  i64 last: numbers that a salvage could not find
 ///   'P' queue u16, number u64 a block of the one parked message
+///   'M' queue u16, sender     per life, oldest first: i64 life, i64 mark, i64 claimed: what came from another instance's queue, whose name
+///                             ("device/channel", UTF-8) the key ends with
+///   'I' queue u16, key u128   i64 number of the message that was taken with this idempotency key
+///   'R' queue u16             i64 life, i64 number of the newest message that the instance behind the destination confirmed, u16 bytes of
+///                             its name, the name, and an alarm that nobody has answered yet, UTF-8
 ///   'S' segment u32           summary of a closed segment, per queue that still needs it: u16 queue, i64 first, i64 last,
 ///                             totals behind the last. A start reads these and scans only what has none.
 ///   Every value but those of 'P' ends with a CRC32C over the key and the CRC32C of the value: a flipped bit costs one record
@@ -85,6 +90,25 @@ internal static class StoreRecords
         BinaryPrimitives.WriteInt64BigEndian(key.AsSpan(3), number);
         return key;
     }
+
+    /// <summary>Key of what a queue holds from a sender.</summary>
+    public static byte[] SenderKey(int queue, string sender) => [.. QueueKey('M', queue), .. Encoding.UTF8.GetBytes(sender)];
+
+    public static string SenderOf(ReadOnlySpan<byte> key) => Encoding.UTF8.GetString(key[3..]);
+
+    /// <summary>Key of an idempotency key of a queue.</summary>
+    public static byte[] IdempotencyKey(int queue, UInt128 hash)
+    {
+        var key = new byte[3 + 16];
+        QueueKey('I', queue).CopyTo(key, 0);
+        BinaryPrimitives.WriteUInt128BigEndian(key.AsSpan(3), hash);
+        return key;
+    }
+
+    public static UInt128 IdempotencyHashOf(ReadOnlySpan<byte> key) => BinaryPrimitives.ReadUInt128BigEndian(key[3..]);
+
+    /// <summary>The first key behind all of one kind that a queue has.</summary>
+    public static byte[] QueueKeyEnd(char kind, int queue) => queue < ushort.MaxValue ? QueueKey(kind, queue + 1) : [(byte)(kind + 1)];
 
     public static byte[] SummaryKey(uint segment)
     {
@@ -155,6 +179,35 @@ internal static class StoreRecords
         },
     };
 
+    public static byte[] Marks(IReadOnlyList<LifeMark> lives) => [.. lives.SelectMany(l => I64(l.Life, l.Sequence, l.Claimed))];
+
+    public static List<LifeMark> ReadMarks(ReadOnlySpan<byte> bytes)
+    {
+        var lives = new List<LifeMark>();
+        for (; bytes.Length >= 3 * sizeof(long); bytes = bytes[(3 * sizeof(long))..])
+            lives.Add(new LifeMark(ReadI64(bytes), ReadI64(bytes, 1), ReadI64(bytes, 2)));
+        return lives;
+    }
+
+    public static byte[] Receiver(ReceiverNote note)
+    {
+        var name = Encoding.UTF8.GetBytes(note.Name);
+        return
+        [
+            .. I64(note.LastDelivered.Life, note.LastDelivered.Sequence), (byte)name.Length, (byte)(name.Length >> 8), .. name,
+            .. Encoding.UTF8.GetBytes(note.Alarm ?? ""),
+        ];
+    }
+
+    public static ReceiverNote ReadReceiver(ReadOnlySpan<byte> bytes)
+    {
+        const int FixedBytes = 2 * sizeof(long) + sizeof(ushort);
+        var name = bytes.Slice(FixedBytes, BinaryPrimitives.ReadUInt16LittleEndian(bytes[(2 * sizeof(long))..]));
+        var alarm = Encoding.UTF8.GetString(bytes[(FixedBytes + name.Length)..]);
+        return new ReceiverNote(
+            Encoding.UTF8.GetString(name), new MessageIdentity(ReadI64(bytes), ReadI64(bytes, 1)), alarm.Length == 0 ? null : alarm);
+    }
+
     public static byte[] Summary(IEnumerable<(int Queue, BlockSpan Span)> entries)
     {
         var bytes = new List<byte>();
@@ -217,4 +270,10 @@ internal sealed class QueueState
 
     /// <summary>What a salvage could not find, ascending.</summary>
     public List<SequenceRange> Missed { get; } = [];
+
+    public Dictionary<string, IReadOnlyList<LifeMark>> Held { get; } = new(StringComparer.Ordinal);
+
+    public Dictionary<UInt128, long> Keys { get; } = [];
+
+    public ReceiverNote Receiver { get; set; } = ReceiverNote.None;
 }

@@ -14,21 +14,22 @@ internal sealed class Tail(MemoryAccount memory)
 
     public IReadOnlyList<Slab> Slabs => _slabs;
 
-    /// <summary>True when a message of so many bytes needs no new slab.</summary>
-    public bool OpenSlabHasRoom(long sequence, int payloadBytes) =>
-        _open is { } slab && slab.LastSequence + 1 == sequence && slab.HasRoomFor(payloadBytes);
+    /// <summary>True when a message of so many bytes, that came this way (null: it came in here), needs no new slab.</summary>
+    public bool OpenSlabHasRoom(long sequence, int payloadBytes, string? route = null) =>
+        _open is { } slab && slab.LastSequence + 1 == sequence && slab.HasRoomFor(payloadBytes, route);
 
     /// <summary>Size of the slab that a message of so many bytes begins.</summary>
-    public static int SlabCapacityFor(int payloadBytes) => Math.Max(MemoryBudget.SlabBytes, Slab.CapacityFor(1, payloadBytes));
+    public static int SlabCapacityFor(int payloadBytes) => Math.Max(MemoryBudget.SlabBytes, Slab.CapacityFor(1, payloadBytes, keepsOrigins: true));
 
     /// <summary>Opens a slab whose first message is <paramref name="sequence"/>.</summary>
-    public void OpenSlab(long sequence, int payloadBytes, QueueTotals totalsBefore)
+    public void OpenSlab(long sequence, int payloadBytes, QueueTotals totalsBefore, bool keepsOrigins = false)
     {
-        _open = new Slab(memory.Take(SlabCapacityFor(payloadBytes)), sequence, totalsBefore);
+        _open = new Slab(memory.Take(SlabCapacityFor(payloadBytes)), sequence, totalsBefore, keepsOrigins);
         _slabs.Add(_open);
     }
 
-    public void Append(ReadOnlySpan<byte> payload, MessageFlags flags, long receivedRunningUs) => _open!.Append(payload, flags, receivedRunningUs);
+    public void Append(ReadOnlySpan<byte> payload, MessageFlags flags, long receivedRunningUs, in MessageOrigin origin = default) =>
+        _open!.Append(payload, flags, receivedRunningUs, origin);
 
     /// <summary>The slab that holds a number, or null.</summary>
     public Slab? Find(long sequence)
@@ -60,12 +61,18 @@ internal sealed class Tail(MemoryAccount memory)
         for (var i = firstIndex; i <= lastIndex; i++) bytes += block.Length(i);
 
         var before = header.TotalsBefore + new QueueTotals(firstIndex, skipped);
-        var slab = new Slab(memory.Take(Math.Max(1, Slab.CapacityFor(lastIndex - firstIndex + 1, bytes))), header.FirstSequence + firstIndex, before);
+        var keepsOrigins = header.RoutesBytes is not null;
+        var capacity = Slab.CapacityFor(lastIndex - firstIndex + 1, bytes, keepsOrigins);
+        var slab = new Slab(memory.Take(Math.Max(1, capacity)), header.FirstSequence + firstIndex, before, keepsOrigins)
+        {
+            UnixLessRunningUs = header.BuiltAtUnixUs - header.BuiltAtRunningUs,
+        };
         var payload = block.Payload[skipped..];
+        var routes = block.ReadRoutes();
         for (var i = firstIndex; i <= lastIndex; i++)
         {
             var length = block.Length(i);
-            slab.Append(payload[..length], block.Flags(i), block.ReceivedRunningUs(i));
+            slab.Append(payload[..length], block.Flags(i), block.ReceivedRunningUs(i), block.Origin(i, routes));
             payload = payload[length..];
         }
 

@@ -61,7 +61,7 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
     private static ParkedEntry Entry(ParkedMessage message) => new(message.Sequence, message.Bytes, Convert.ToHexStringLower(message.Preview));
 
     private static QueuedEntry Entry(QueuedMessage message) =>
-        new(message.Sequence, message.ReceivedAt, [.. Words(message.Flags)], message.Bytes, message.Piece);
+        new(message.Sequence, message.ReceivedAt, [.. Words(message.Flags)], message.Bytes, message.Piece, OriginEntry.Of(message.Origin));
 
     private static IEnumerable<string> Words(MessageFlags flags) =>
         Enum.GetValues<MessageFlags>().Where(f => f != MessageFlags.None && flags.HasFlag(f)).Select(EndpointValidator.Word);

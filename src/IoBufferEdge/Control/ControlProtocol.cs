@@ -53,7 +53,23 @@ public sealed record ParkedEntry(long Sequence, int Bytes, string Preview);
 /// <param name="Flags">partial, split, damaged.</param>
 /// <param name="Bytes">Of the whole message.</param>
 /// <param name="Payload">Base64, from the wanted offset on.</param>
-public sealed record QueuedEntry(long Sequence, DateTimeOffset ReceivedAt, IReadOnlyList<string> Flags, int Bytes, byte[] Payload);
+/// <param name="Origin">Where a message from another instance came into the chain; null: it came in here.</param>
+public sealed record QueuedEntry(
+    long Sequence, DateTimeOffset ReceivedAt, IReadOnlyList<string> Flags, int Bytes, byte[] Payload, OriginEntry? Origin = null);
+
+/// <param name="Path">The instances passed, oldest first, each as "device/channel".</param>
+/// <param name="Life">Of the first one's queue, 16 hex digits; null, as is <paramref name="Sequence"/>, where the message came without.</param>
+/// <param name="ReceivedAt">By the first one's clock.</param>
+public sealed record OriginEntry(IReadOnlyList<string> Path, string? Life, long? Sequence, DateTimeOffset ReceivedAt)
+{
+    internal static OriginEntry? Of(in MessageOrigin origin) => origin.Route is not { } route
+        ? null
+        : new OriginEntry(
+            route.Split('>'), origin.Life == 0 ? null : $"{origin.Life:x16}", origin.Sequence == 0 ? null : origin.Sequence,
+            DateTimeOffset.UnixEpoch.AddTicks(Math.Clamp(origin.ReceivedUnixUs, 0, MaxUnixUs) * TimeSpan.TicksPerMicrosecond));
+
+    private static readonly long MaxUnixUs = (DateTimeOffset.MaxValue.Ticks - DateTimeOffset.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
+}
 
 /// <summary>
 /// JSON of the control socket and of <c>--json</c>: snake_case, times in seconds, null left out. The ledger's keys are

@@ -170,8 +170,48 @@ public abstract class BufferStoreContract
 
         await using var again = CreateStore();
         var passed = Assert.Single((await again.OpenAsync()).Queues);
-        Assert.Empty(passed.Lives);
+        Assert.Equal([new LifeRecord(9, 101, 10)], passed.Lives);
         Assert.Empty(passed.Discarded);
+    }
+
+    [Fact]
+    public async Task What_is_known_of_other_instances_is_there_after_a_restart_and_goes_with_its_queue()
+    {
+        var receiver = new ReceiverNote("site/in", new MessageIdentity(7, 5), "restored: ü");
+        LifeMark[] marks = [new(1, 2, 3), new(long.MaxValue, 5, 6)];
+        await using (var store = CreateStore())
+        {
+            await store.OpenAsync();
+            await store.CommitAsync(Batch(
+                new QueueCommit
+                {
+                    Queue = 1, CreatesId = "a", ReservedUpTo = 100, BeginsLife = new LifeRecord(7, 1, 0), Blocks = [new TestBlock(1, 1, 10)],
+                    Held = [("gw-1/a", marks), ("gw-2/a", [new LifeMark(9, 9, 9)])], Keys = [(UInt128.MaxValue, 3), (4, 4), (5, 5)], Receiver = receiver,
+                },
+                new QueueCommit { Queue = 2, CreatesId = "b", ReservedUpTo = 100, Held = [("gw-1/a", [marks[0]])], Keys = [(4, 1)] }));
+            await store.CommitAsync(Batch(new QueueCommit
+            {
+                Queue = 1, Cursor = 5, ReservedUpTo = 100, Held = [("gw-2/a", [marks[1]])], ForgetsKeys = [UInt128.MaxValue],
+                RenamesLives = [new LifeRecord(8, 4, 3)],
+            }));
+        }
+
+        await using (var store = CreateStore())
+        {
+            var queues = (await store.OpenAsync()).Queues;
+            Assert.Equal([("gw-1/a", marks), ("gw-2/a", [marks[1]])], queues[0].Held.OrderBy(h => h.Sender).Select(h => (h.Sender, h.Lives.ToArray())));
+            Assert.Equal([(4, 4), (5, 5)], queues[0].Keys);
+            Assert.Equal(receiver, queues[0].Receiver);
+            Assert.Equal([new LifeRecord(7, 1, 0), new LifeRecord(8, 4, 3)], queues[0].Lives);
+            Assert.Equal(("gw-1/a", ReceiverNote.None), (Assert.Single(queues[1].Held).Sender, queues[1].Receiver));
+            await store.CommitAsync(Batch(new QueueCommit { Queue = 1, Removes = true }));
+            await store.CommitAsync(Batch(new QueueCommit { Queue = 3, CreatesId = "a", ReservedUpTo = 100 }));
+        }
+
+        await using var again = CreateStore();
+        var left = (await again.OpenAsync()).Queues.OrderBy(q => q.Number).ToList();
+        Assert.Equal((1, 1), (left[0].Held.Count, left[0].Keys.Count));
+        Assert.Equal((0, 0, ReceiverNote.None), (left[1].Held.Count, left[1].Keys.Count, left[1].Receiver));
     }
 
     [Fact]

@@ -268,6 +268,9 @@ public sealed class ChannelBufferModelTests
             _inFlight.Clear();
             _linkUp = false;
             Start();
+
+            // A park that was not durable died with the process: the message is delivered like any other.
+            _parkedSequences.RemoveWhere(sequence => sequence > _buffer.Cursor);
         }
 
         private void Stop()

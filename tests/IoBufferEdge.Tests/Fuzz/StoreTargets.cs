@@ -36,7 +36,7 @@ internal sealed class BlockTarget : FuzzTarget
         }
 
         Assert.Equal(block.Payload.Length, payloadBytes);
-        Assert.Equal(bytes.Length, BlockFormat.EncodedLength(header.Count, header.PayloadBytes));
+        Assert.Equal(bytes.Length, BlockFormat.EncodedLength(header.Count, header.PayloadBytes, header.RoutesBytes));
         Assert.True(header.LastSequence >= header.FirstSequence, $"{header.FirstSequence}..{header.LastSequence}");
     }
 }
