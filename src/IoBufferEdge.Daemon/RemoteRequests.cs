@@ -157,7 +157,7 @@ internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger l
         var request = context.Request;
         var key = request.Headers[KeyHeader].ToString();
         if (kind == Kind.One && (key.Length is 0 or > RemoteIntake.KeyCharsMax || key.Any(c => c is < '!' or > '~')))
-            return Refuse(400, "key", $"The header {KeyHeader} must name this message in 1 to {RemoteIntake.KeyCharsMax} printable ASCII characters without spaces.");
+            return Refuse(400, "key", $"The header {KeyHeader} must name this message in 1 to {RemoteIntake.KeyCharsMax} ASCII characters, none a space.");
         var encoding = request.Headers.ContentEncoding.ToString();
         if (!BodyReader.Knows(encoding)) return Refuse(415, "encoding", $"The Content-Encoding {Quote(encoding)} is not known: gzip and zstd are.");
         var maxBytes = kind == Kind.Batch ? intake.MaxBatchBytes : intake.MaxMessageBytes;
@@ -203,7 +203,8 @@ internal sealed class RemoteRequests(RemoteHub hub, TimeProvider time, ILogger l
     private static bool IsBatch(string? contentType, out bool known)
     {
         known = true;
-        if (!MediaTypeHeaderValue.TryParse(contentType, out var type) || !type.MediaType.Equals(RemoteBatch.ContentType, StringComparison.OrdinalIgnoreCase)) return false;
+        if (!MediaTypeHeaderValue.TryParse(contentType, out var type)) return false;
+        if (!type.MediaType.Equals(RemoteBatch.ContentType, StringComparison.OrdinalIgnoreCase)) return false;
         known = type.Parameters.FirstOrDefault(p => p.Name.Equals("version", StringComparison.OrdinalIgnoreCase))?.Value == "1";
         return true;
     }

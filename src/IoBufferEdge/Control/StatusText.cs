@@ -15,6 +15,9 @@ public static class StatusText
 
     private const int FirstNumber = 4;
 
+    /// <summary>How the summary of a source for other instances begins.</summary>
+    private const string RemoteSource = "remote_icombuffer as ";
+
     public static string Render(GatewayStatus status)
     {
         var text = new StringBuilder();
@@ -73,9 +76,12 @@ public static class StatusText
         channel.OldestAge is { } age ? Span(age) : "-", channel.NextRetryIn is { } next ? Span(next) : "-",
     ];
 
-    /// <summary>A star where a peer is connected.</summary>
-    private static string Endpoint(string endpoint, EndpointStatus status) =>
-        status.State == EndpointState.Connected ? $"{endpoint} *" : endpoint;
+    /// <summary>A star where a peer is connected; other instances by name, since they come and go without a connection.</summary>
+    private static string Endpoint(string endpoint, EndpointStatus status)
+    {
+        if (status.State != EndpointState.Connected) return endpoint;
+        return endpoint.StartsWith(RemoteSource, StringComparison.Ordinal) ? $"{endpoint} * from {status.Detail}" : $"{endpoint} *";
+    }
 
     /// <summary>What an operator may have to act on, the worst first.</summary>
     private static IEnumerable<string> Notes(GatewayStatus status)

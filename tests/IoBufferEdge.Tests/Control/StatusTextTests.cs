@@ -26,6 +26,19 @@ public class StatusTextTests
     }
 
     [Fact]
+    public void A_remote_source_names_its_senders()
+    {
+        var channel = Snapshots.Channel() with
+        {
+            Source = "remote_icombuffer as centre/in",
+            SourceStatus = new EndpointStatus(EndpointState.Connected, "plant-7/press-3, plant-8/line", 2, []),
+        };
+        Assert.Contains("remote_icombuffer as centre/in * from plant-7/press-3, plant-8/line ", StatusText.RenderChannels([channel]), StringComparison.Ordinal);
+        var quiet = channel with { SourceStatus = channel.SourceStatus with { State = EndpointState.Waiting, Detail = null, Connections = 0 } };
+        Assert.DoesNotContain("from", StatusText.RenderChannels([quiet]), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void An_imbalance_comes_first_and_is_loud()
     {
         var channel = Snapshots.Channel() with

@@ -133,6 +133,43 @@ public sealed class DaemonTests : IDisposable
         Assert.Equal(2, await LedgerAsync("buffered"));
     }
 
+    /// <summary>The web server is there while a channel has a remote source, and what it has answered with 200 outlives a kill.</summary>
+    [Fact]
+    public async Task A_message_that_is_posted_is_kept_once()
+    {
+        var port = FreePort();
+        string Config(string source) => Write("gateway.json", $$"""
+            {
+              "schema_version": 1, "device": { "id": "centre" }, "http": { "listen": "127.0.0.1:{{port}}" },
+              "channels": [ { "id": "lines", "source": {{source}}, "destination": { "type": "tcp_client", "host": "127.0.0.1", "port": 9 } } ]
+            }
+            """);
+        var file = Config("""{ "type": "remote_icombuffer" }""");
+        using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}/v1/channels/lines/") };
+        async Task<string> PostAsync()
+        {
+            using var content = new ByteArrayContent("hello"u8.ToArray());
+            content.Headers.Add("Idempotency-Key", "order-17");
+            using var response = await http.PostAsync("messages", content);
+            return await response.Content.ReadAsStringAsync();
+        }
+
+        var gateway = await StartAsync(file);
+        Assert.Equal("""{"receiver":"centre/lines","sequence":1,"repeated":false}""", await PostAsync());
+        gateway.Kill();
+        await gateway.WaitForExitAsync();
+        gateway = await StartAsync(file);
+        Assert.Equal("""{"receiver":"centre/lines","sequence":1,"repeated":true}""", await PostAsync());
+        Assert.Equal((1, 1), (await LedgerAsync("received"), await LedgerAsync("buffered")));
+
+        Config($$"""{ "type": "tcp_server", "host": "127.0.0.1", "port": {{FreePort()}} }""");
+        Assert.Equal(0, (await RunAsync("reload", "--data", Data)).Code);
+        await Assert.ThrowsAsync<HttpRequestException>(PostAsync);
+        Signal(gateway, "TERM");
+        await gateway.WaitForExitAsync().WaitAsync(Patience);
+        Assert.Equal(0, gateway.ExitCode);
+    }
+
     /// <summary>This machine has no such LEDs: an LED that is missing says whose it is.</summary>
     [Fact]
     public async Task A_reload_changes_the_boards_leds_and_one_that_is_refused_takes_the_formers_up_again()

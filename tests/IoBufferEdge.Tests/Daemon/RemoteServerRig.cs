@@ -127,7 +127,8 @@ internal sealed class RemoteServerRig : IAsyncDisposable
         var (text, buffer) = (new StringBuilder(), new byte[4096]);
         try
         {
-            while (await socket.ReceiveAsync(buffer).WaitAsync(TimeSpan.FromSeconds(60)) is > 0 and var read) text.Append(Encoding.ASCII.GetString(buffer, 0, read));
+            while (await socket.ReceiveAsync(buffer).WaitAsync(TimeSpan.FromSeconds(60)) is > 0 and var read)
+                text.Append(Encoding.ASCII.GetString(buffer, 0, read));
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
         {

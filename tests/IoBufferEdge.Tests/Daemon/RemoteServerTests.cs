@@ -224,7 +224,7 @@ public sealed class RemoteServerTests
     {
         if (encoding == "zstd") return new ZstdSharp.Compressor().Wrap(bytes).ToArray();
         var packed = new MemoryStream();
-        using (var gzip = new GZipStream(packed, CompressionLevel.Fastest)) gzip.Write(bytes);
+        using (var gzip = new GZipStream(packed, CompressionLevel.SmallestSize)) gzip.Write(bytes);
         return packed.ToArray();
     }
 }
