@@ -45,7 +45,8 @@ public sealed class ChainLoop : IDisposable
             var secret = Path.Combine(_gateways[2].Folder, "password");
             File.WriteAllText(secret, Password + "\n");
             var hash = _gateways[2].CommandWithInput(Password + "\n", "passwd").Output.Trim().Split('\n')[^1];
-            _gateways[2].WriteConfig(ChainConfig.Gateway("centre", listen[2], Id, ChainConfig.Source(hash), Config.Channel(Id, 0, _receiver.Port)["destination"]!));
+            var upstream = Config.Channel(Id, 0, _receiver.Port)["destination"]!;
+            _gateways[2].WriteConfig(ChainConfig.Gateway("centre", listen[2], Id, ChainConfig.Source(hash), upstream));
             _gateways[1] = new GatewayProcess(
                 ChainConfig.Gateway("site", listen[1], Id, ChainConfig.Source(hash), ChainConfig.Destination(listen[2], Id, secret)));
             var device = Config.Channel(Id, sourcePort, 0, """{"ack":{"type":"bytes","ack_hex":"06","nak_hex":"15"}}""")["source"]!;
@@ -179,7 +180,11 @@ public sealed class ChainLoop : IDisposable
 
     private bool IsEmpty(int index) => _gateways[index].TryStatus() is { } status && ChannelLedger.Of(status, Id).Buffered == 0;
 
-    private string Describe() => $"{_ledger}; {string.Join("; ", _gateways.Select(g => g.TryStatus() is { } s ? ChannelLedger.Channel(s, Id).ToJsonString() : "down"))}";
+    private string Describe()
+    {
+        var channels = _gateways.Select(g => g.TryStatus() is { } status ? ChannelLedger.Channel(status, Id).ToJsonString() : "down");
+        return $"{_ledger}; {string.Join("; ", channels)}";
+    }
 
     private void Fail(string what)
     {

@@ -45,7 +45,8 @@ internal sealed class AccountHeader
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new EndpointException($"auth: password_file {path} cannot be read: {(File.Exists(path) ? "the system does not permit it" : "it does not exist")}.", e);
+            var why = File.Exists(path) ? "the system does not permit it" : "it does not exist";
+            throw new EndpointException($"auth: password_file {path} cannot be read: {why}.", e);
         }
     }
 

@@ -208,8 +208,8 @@ internal sealed class ReceiverCheck(string channelId, DestinationConfig config, 
             var knows = queue.Knows(mark.Life);
             if (!knows && !knowsNewer && mark.Life != delivered.Life)
             {
-                return $"{config.ChannelId} at {config.Url} has messages of {config.Instance} that this gateway does not know (life {mark.Life:x16}): it was wiped "
-                    + $"or put back to a backup, or another device uses its name. {Way(ResumeChoice.AcceptLoss)} ends this alarm.";
+                return $"{config.ChannelId} at {config.Url} has messages of {config.Instance} that this gateway does not know (life {mark.Life:x16}): "
+                    + $"it was wiped or put back to a backup, or another device uses its name. {Way(ResumeChoice.AcceptLoss)} ends this alarm.";
             }
 
             if (knows && Lost(queue, mark) is { } lost)
