@@ -49,7 +49,7 @@ internal sealed class MetricsServer(Func<GatewayStatus> status, Func<HealthRepor
     private WebApplication NewServer(IPEndPoint address)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        builder.WebHost.UseKestrelCore().UseSockets(RemoteServer.LimitSockets).ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxConcurrentConnections = MaxConnections;

@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -21,7 +22,7 @@ namespace IoBufferEdge.Daemon;
 internal sealed class RemoteServer(RemoteHub hub, TimeProvider time, ILogger log) : IAsyncDisposable
 {
     private const int MaxConnections = 100, StreamsPerConnection = 32;
-    private const int HeaderBytes = 16 * 1024, BufferBytes = 64 * 1024, Http2ConnectionBytes = 128 * 1024, Http2StreamBytes = 96 * 1024;
+    private const int HeaderBytes = 16 * 1024, BufferBytes = 32 * 1024, Http2ConnectionBytes = 128 * 1024, Http2StreamBytes = 96 * 1024;
     private static readonly TimeSpan HeadersTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(3);
 
@@ -87,7 +88,7 @@ internal sealed class RemoteServer(RemoteHub hub, TimeProvider time, ILogger log
         var gate = new ConnectionGate(MaxConnections);
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = EndTimeout);
-        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().UseSockets(LimitSockets).ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             Limit(kestrel.Limits);
@@ -101,6 +102,13 @@ internal sealed class RemoteServer(RemoteHub hub, TimeProvider time, ILogger log
         var app = builder.Build();
         app.Run(request => _requests.AnswerAsync(request, gate));
         return app;
+    }
+
+    /// <summary>What a socket may have read ahead has a limit of its own, 1 MB where nothing is said: thirty strangers would fill the heap.</summary>
+    internal static void LimitSockets(SocketTransportOptions sockets)
+    {
+        sockets.MaxReadBufferSize = BufferBytes;
+        sockets.MaxWriteBufferSize = BufferBytes;
     }
 
     private void Limit(KestrelServerLimits limits)

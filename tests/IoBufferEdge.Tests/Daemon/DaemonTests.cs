@@ -155,6 +155,7 @@ public sealed class DaemonTests : IDisposable
         }
 
         var gateway = await StartAsync(file);
+        await FloodAsync(port);
         Assert.Equal("""{"receiver":"centre/lines","sequence":1,"repeated":false}""", await PostAsync());
         gateway.Kill();
         await gateway.WaitForExitAsync();
@@ -168,6 +169,21 @@ public sealed class DaemonTests : IDisposable
         Signal(gateway, "TERM");
         await gateway.WaitForExitAsync().WaitAsync(Patience);
         Assert.Equal(0, gateway.ExitCode);
+    }
+
+    /// <summary>A hundred clients that each begin a body of 1 MB: more than the heap holds, if it held them.</summary>
+    private static async Task FloodAsync(int port)
+    {
+        var head = Encoding.ASCII.GetBytes("POST /v1/channels/lines/messages HTTP/1.1\r\nHost: h\r\nIdempotency-Key: k\r\nContent-Length: 1000000\r\n\r\n");
+        var clients = Enumerable.Range(0, 100).Select(_ => new TcpClient("127.0.0.1", port)).ToList();
+        foreach (var client in clients)
+        {
+            await client.GetStream().WriteAsync(head);
+            client.Client.Blocking = false;
+            client.Client.Send(new byte[900_000], SocketFlags.None, out _);
+        }
+
+        clients.ForEach(c => c.Dispose());
     }
 
     /// <summary>This machine has no such LEDs: an LED that is missing says whose it is.</summary>
