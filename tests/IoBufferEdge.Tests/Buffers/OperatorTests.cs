@@ -162,6 +162,31 @@ public sealed class OperatorTests
         Assert.Equal((410_000L, (taken.Count + 5) * 2000L), (ledger.ReceivedBytes, ledger.DeliveredBytes));
     }
 
+    /// <summary>Part of it is on disk, part in memory only: neither waits for the peer.</summary>
+    [Fact]
+    public void A_purge_is_done_while_the_peer_confirms_nothing()
+    {
+        var rig = new BufferRig();
+        rig.AppendAll(1, 100, bytes: 2000);
+        rig.Elapse(1000);
+        rig.Buffer.BeginLink(int.MaxValue);
+        DeliveryRun taken = default;
+        rig.Do(async () => taken = await rig.Buffer.TakeRunAsync());
+        Assert.InRange(taken.Count, 1, 99);
+        QueueTotals purged = default;
+        rig.Do(async () =>
+        {
+            for (var i = 101; i <= 110; i++) Assert.True(rig.Buffer.TryAppend(BufferRig.Payload(i, 2000), MessageFlags.None, out _));
+            purged = await rig.Buffer.PurgeAsync(default);
+        });
+        Assert.Equal(110 - taken.Count, purged.Messages);
+        Assert.Equal((0, taken.Count), (rig.Buffer.UnsecuredMessages, rig.Buffer.Ledger.Buffered));
+        rig.Crash(power: true);
+        rig.Buffer.BeginLink(int.MaxValue);
+        Assert.Equal(Enumerable.Range(1, taken.Count), rig.Deliver());
+        Assert.Equal((110, 110 - taken.Count, 0), (rig.Buffer.Ledger.Received, rig.Buffer.Ledger.Discarded, rig.Buffer.Ledger.Imbalance));
+    }
+
     [Fact]
     public void A_second_purge_is_refused_while_one_is_under_way()
     {
