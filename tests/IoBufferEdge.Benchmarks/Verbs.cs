@@ -36,6 +36,8 @@ public static class Verbs
                 return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.OrderlyEnds(Number(times)));
             case ["chain-loop", var kills, .. var seed]:
                 return ChainLoops(Number(kills), Seed(seed));
+            case ["mangle-loop", var requests, .. var seed]:
+                return Mangle(Number(requests), Seed(seed));
             case ["soak", var minutes, .. var seed]:
                 return Soak(double.Parse(minutes, CultureInfo.InvariantCulture), Seed(seed));
             case ["bench", .. var options]:
@@ -47,7 +49,8 @@ public static class Verbs
                     "Usage: demo | bench [--quick] [--only PART,…] [--busy PERCENT] | kill-loop CYCLES [SEED] | cut-loop CUTS [SEED] | "
                     + "fault-loop CYCLES [SEED] | "
                     + "flip-loop POSITIONS [SEED] | damage-loop TABLES [SEED] | reset-loop TIMES [SEED [RECEIVE_BUFFER_BYTES]] | "
-                    + "close-loop TIMES [SEED] | chain-loop KILLS [SEED] | soak MINUTES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
+                    + "close-loop TIMES [SEED] | chain-loop KILLS [SEED] | "
+                    + "mangle-loop REQUESTS [SEED] | soak MINUTES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
                 return 64;
         }
     }
@@ -137,6 +140,13 @@ public static class Verbs
         }
 
         return Judge(failures);
+    }
+
+    private static int Mangle(int requests, int seed)
+    {
+        var loop = new MangleLoop(seed, Console.Out);
+        Console.WriteLine(loop.Run(requests));
+        return Judge(loop.Failures);
     }
 
     private static int Soak(double minutes, int seed)

@@ -38,6 +38,15 @@ public class LoopTests(ITestOutputHelper output)
         Assert.True(loop.Failures.Count == 0, string.Join('\n', loop.Failures));
     }
 
+    [Fact]
+    public void Requests_of_every_kind_of_wrong()
+    {
+        var log = new StringWriter();
+        var loop = new MangleLoop(3, log);
+        output.WriteLine(loop.Run(20_000));
+        Assert.True(loop.Failures.Count == 0, $"{string.Join('\n', loop.Failures)}\n{log}");
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

@@ -37,7 +37,8 @@ public sealed class RemoteAccess(TimeProvider time) : IDisposable
     private static readonly TimeSpan Memory = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan BusyWait = TimeSpan.FromSeconds(1);
 
-    private readonly byte[] _key = RandomNumberGenerator.GetBytes(32);
+    /// <summary>Made when it is first needed: it loads OpenSSL, which a gateway without such sources does without, in memory too.</summary>
+    private readonly Lazy<byte[]> _key = new(() => RandomNumberGenerator.GetBytes(32));
     private readonly SemaphoreSlim _oneDerivation = new(1, 1);
     private readonly Lock _lock = new();
     private readonly Dictionary<string, byte[]> _proofs = new(StringComparer.Ordinal);
@@ -125,7 +126,7 @@ public sealed class RemoteAccess(TimeProvider time) : IDisposable
     private byte[] Prove(string hashText, byte[] credentials)
     {
         byte[] proven = [.. Encoding.ASCII.GetBytes(hashText), 0, .. credentials];
-        return HMACSHA256.HashData(_key, proven);
+        return HMACSHA256.HashData(_key.Value, proven);
     }
 
     private bool IsProven(string channelId, byte[] proof)
