@@ -140,7 +140,7 @@ internal static class ConfigValidator
         }
 
         if (buffer.TtlS > 0) problems.Warn(Where("ttl_s"), "lets messages be discarded when they get too old; 0 never loses one");
-        if (buffer.RetainBytes > 0) problems.Warn(Where("retain_bytes"), "has no effect yet, but for forcing delivery durable_first");
+        if (buffer.RetainBytes > 0) problems.Warn(Where("retain_bytes"), "keeps nothing for a replay yet, it only forces delivery durable_first");
         if (buffer.Compression != BlockCompression.None) problems.Warn(Where("compression"), "has no effect yet: nothing is compressed");
         if (buffer.CommitBytes > buffer.MaxUnsecuredBytes)
         {
