@@ -229,7 +229,9 @@ internal sealed class ReceiverCheck(string channelId, DestinationConfig config, 
     /// <summary>What the queue said to hold durably of a life, and neither it nor the receiver has.</summary>
     private static SequenceRange? Lost(ISenderQueue queue, LifeMark mark)
     {
-        var known = queue.LifeOf(mark.Claimed, out var last) == mark.Life ? Math.Max(last, mark.Sequence) : mark.Sequence;
+        // The next life begins behind what was claimed, or, after a backup was put back, before it: then its numbers are given again.
+        var known = mark.Sequence;
+        if (queue.LifeOf(mark.Claimed, out var last) == mark.Life || queue.LifeOf(mark.Sequence, out last) == mark.Life) known = Math.Max(last, known);
         return known >= mark.Claimed ? null : new SequenceRange(known + 1, mark.Claimed);
     }
 

@@ -252,6 +252,19 @@ public sealed class ReceiverCheckTests
         Assert.Equal(["confirmed 60"], rig.Sink.Reports);
     }
 
+    [Fact]
+    public void What_still_waits_here_is_not_named_as_lost()
+    {
+        // Put back to 60 while the receiver was behind: 41..60 wait, 61..100 are gone, and 61 is given again in a new life.
+        var rig = new RemoteRig();
+        rig.Queue.AddLife(0xB, 61);
+        rig.Holds(new LifeMark(Life, 40, 100));
+        rig.Connect();
+        Assert.Contains("Messages 61..100 ", Assert.Single(rig.Destination.Alerts(rig.Queue)).Value);
+        rig.Send(41, count: 20);
+        Assert.Equal("41..60 after 000000000000000a:40", rig.Transport.Sent.Single().Range);
+    }
+
     [Theory]
     [InlineData(80, 80)]
     [InlineData(40, 60)]
