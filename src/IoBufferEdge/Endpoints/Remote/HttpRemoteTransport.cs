@@ -28,6 +28,7 @@ public sealed class HttpRemoteTransport : IRemoteTransport
     private readonly AccountHeader? _account;
     private readonly Uri _channel;
     private readonly HttpClient _client;
+    private volatile bool _hasAnswered;
 
     /// <exception cref="EndpointException">The TLS files cannot be used, or there is no password.</exception>
     public HttpRemoteTransport(ChannelConfig channel, TimeProvider time, ILogger log)
@@ -98,6 +99,7 @@ public sealed class HttpRemoteTransport : IRemoteTransport
         try
         {
             using var response = await _client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancel);
+            _hasAnswered = true;
             var (body, length) = await ReadAsync(response, cancel);
             try
             {
@@ -201,12 +203,27 @@ public sealed class HttpRemoteTransport : IRemoteTransport
         return null;
     }
 
-    private static string Reason(Exception e)
+    private string Reason(Exception e)
     {
+        if (_tls is not null && !_hasAnswered && IsEndedWithoutAnswer(e))
+            return $"TLS with {_channel.Host} works, but the server ends the connection without an answer: " +
+                "it may ask for a client certificate (tls.cert, tls.key)";
         if (Find<SocketException>(e) is { } socket) return SocketErrors.Describe(socket);
-        if (e is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse })
-            return "the answer is no HTTP: is another program on this port, or does url need https?";
+        if (e is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse }
+            or HttpIOException { HttpRequestError: HttpRequestError.InvalidResponse })
+            return "the answer is no HTTP: another program is on this port, or url needs https";
         if (Find<HttpIOException>(e) is not null || Find<IOException>(e) is not null) return "the connection broke off before the answer was complete";
         return TlsConnection.Reason(e);
     }
+
+    /// <summary>
+    /// With TLS 1.3 a server that refuses the client's certificate, or misses it, says so after the handshake, by an end. HTTP/2 reports that as
+    /// an invalid response with a cause; an invalid one without is text that is no HTTP.
+    /// </summary>
+    private static bool IsEndedWithoutAnswer(Exception e) => e is HttpRequestException request && request.HttpRequestError switch
+    {
+        HttpRequestError.InvalidResponse => request.InnerException is not null,
+        HttpRequestError.ConfigurationLimitExceeded => false,
+        _ => true,
+    };
 }

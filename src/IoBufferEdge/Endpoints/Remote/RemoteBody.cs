@@ -31,7 +31,12 @@ internal sealed class PartsContent(IReadOnlyList<ReadOnlyMemory<byte>> parts) : 
         await _oneAtATime.WaitAsync(either.Token);
         try
         {
-            foreach (var part in parts) await stream.WriteAsync(part, either.Token);
+            foreach (var part in parts)
+            {
+                // The stream of HTTP/1.1 does not look at the token.
+                either.Token.ThrowIfCancellationRequested();
+                await stream.WriteAsync(part, either.Token);
+            }
         }
         finally
         {

@@ -19,7 +19,7 @@ internal sealed record RemoteReplyJson
 
     public long Mark { get; init; }
 
-    public IReadOnlyList<RemoteMarkJson>? Marks { get; init; }
+    public IReadOnlyList<RemoteMarkJson?>? Marks { get; init; }
 
     public string? Error { get; init; }
 
@@ -55,12 +55,14 @@ internal sealed record RemoteReplyJson
     {
         if (Marks is { } marks)
         {
-            return marks.Count > HeldMarks.LivesKept ? throw new FormatException()
-                : [.. marks.Select(m => new LifeMark(ReadLife(m.Life), Positive(m.Mark), Math.Max(m.Mark, m.Claimed)))];
+            return marks.Count > HeldMarks.LivesKept ? throw new FormatException() : [.. marks.Select(ReadMark)];
         }
 
         return Life is null ? [] : [new LifeMark(ReadLife(Life), Positive(Mark), Mark)];
     }
+
+    private static LifeMark ReadMark(RemoteMarkJson? mark) => mark is null ? throw new FormatException()
+        : new LifeMark(ReadLife(mark.Life), Positive(mark.Mark), Math.Max(mark.Mark, mark.Claimed));
 
     private static long ReadLife(string? hex) => hex is { Length: 16 }
         ? unchecked((long)ulong.Parse(hex, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture))
