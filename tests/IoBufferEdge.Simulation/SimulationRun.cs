@@ -1,7 +1,6 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints;
-using IoBufferEdge.Interop;
 
 namespace IoBufferEdge.Simulation;
 
@@ -71,21 +70,8 @@ public sealed class SimulationRun
     }
 
     /// <param name="plant">Plants a bug in the medium, to see that it is found.</param>
-    public static Outcome Run(Scenario scenario, Action<string>? listener = null, Action<SimulatedDisk>? plant = null)
-    {
-        var before = NativeMemoryBlock.Collector;
-        var blocks = new List<NativeMemoryBlock>();
-        NativeMemoryBlock.Collector = blocks;
-        try
-        {
-            return new SimulationRun(scenario, listener, plant).Run();
-        }
-        finally
-        {
-            NativeMemoryBlock.Collector = before;
-            foreach (IDisposable block in blocks) block.Dispose();
-        }
-    }
+    public static Outcome Run(Scenario scenario, Action<string>? listener = null, Action<SimulatedDisk>? plant = null) =>
+        CollectedMemory.Run(() => new SimulationRun(scenario, listener, plant).Run());
 
     private Outcome Run()
     {

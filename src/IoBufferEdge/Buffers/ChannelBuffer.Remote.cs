@@ -119,9 +119,10 @@ public sealed partial class ChannelBuffer
     /// <summary>This batch's part; the marks and keys of what it settles are taken beside it.</summary>
     private ReceiverNote? TakeReceiver()
     {
-        (_remoteUnderWay, _receiverIsDue, _committingRenames) = (true, false, _renamedLives);
+        (_remoteUnderWay, _receiverIsDue, _committingRenames, _committingReceiver) = (true, false, _renamedLives, null);
+        if (_receiver.Name.Length == 0) return null;
         var now = ReceiverNow();
-        return _committingReceiver = now.Name.Length == 0 || now == _syncedReceiver ? null : now;
+        return _committingReceiver = now == _syncedReceiver ? null : now;
     }
 
     private void RemoteFailed()

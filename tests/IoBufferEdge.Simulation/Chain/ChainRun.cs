@@ -1,6 +1,5 @@
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Remote;
-using IoBufferEdge.Interop;
 
 namespace IoBufferEdge.Simulation.Chain;
 
@@ -52,21 +51,8 @@ public sealed class ChainRun
         }
     }
 
-    public static ChainOutcome Run(ChainScenario scenario, Action<string>? listener = null)
-    {
-        var before = NativeMemoryBlock.Collector;
-        var blocks = new List<NativeMemoryBlock>();
-        NativeMemoryBlock.Collector = blocks;
-        try
-        {
-            return new ChainRun(scenario, listener).Run();
-        }
-        finally
-        {
-            NativeMemoryBlock.Collector = before;
-            foreach (IDisposable block in blocks) block.Dispose();
-        }
-    }
+    public static ChainOutcome Run(ChainScenario scenario, Action<string>? listener = null) =>
+        CollectedMemory.Run(() => new ChainRun(scenario, listener).Run());
 
     private ChainOutcome Run()
     {
