@@ -9,12 +9,13 @@ export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SKIP_FIRST_TIME_EXPE
 packages_publish=(clang lld binutils zlib1g-dev)
 packages_publish_arm64=(gcc-aarch64-linux-gnu binutils-aarch64-linux-gnu libc6-dev-arm64-cross)
 packages_test=(procps qemu-user-static libgcc-s1-arm64-cross libstdc++6-arm64-cross shellcheck gcc libc6-dev libmodbus-dev device-tree-compiler
-  socat libestr0 libfastjson4 libivykis0 libnet1 libglib2.0-0 libpcre3 libwrap0 libcap2 libssl3 libgensio4 libyaml-0-2)
+  socat libestr0 libfastjson4 libivykis0 libnet1 libglib2.0-0 libpcre3 libwrap0 libcap2 libssl3 libgensio4 libyaml-0-2
+  libmosquitto1 libcjson1 libdlt2)
 # What the kernel of the VM lab is built with, beside gcc.
 packages_vm_lab=(make patch flex bison bc xz-utils)
 # Services that are peers of the gateway in tests, unpacked and never installed: two of them exclude one another, and none of them is to
 # run on the machine that tests. The libraries that they load are in the line above.
-packages_peers=(rsyslog syslog-ng-core ser2net)
+packages_peers=(rsyslog syslog-ng-core ser2net mosquitto mosquitto-clients)
 
 say() { printf '%s\n' "== $*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
