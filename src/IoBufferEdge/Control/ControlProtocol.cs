@@ -1,5 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using IoBufferEdge.Configuration;
+using IoBufferEdge.Control.Configuring;
 using IoBufferEdge.Endpoints;
 
 namespace IoBufferEdge.Control;
@@ -98,11 +100,12 @@ public sealed record OriginEntry(IReadOnlyList<string> Path, string? Life, long?
     [
         typeof(SecondsConverter), typeof(CountersConverter), typeof(TextsConverter),
         typeof(SnakeCaseConverter<GatewayState>), typeof(SnakeCaseConverter<ChannelState>), typeof(SnakeCaseConverter<EndpointState>),
-        typeof(SnakeCaseConverter<ResumeChoice>),
+        typeof(SnakeCaseConverter<ResumeChoice>), typeof(SnakeCaseConverter<ConfigSeverity>),
     ])]
 [JsonSerializable(typeof(ControlRequest))]
 [JsonSerializable(typeof(ControlResponse))]
 [JsonSerializable(typeof(GatewayStatus))]
+[JsonSerializable(typeof(ConfigReport))]
 [JsonSerializable(typeof(IReadOnlyList<ChannelStatus>))]
 [JsonSerializable(typeof(IReadOnlyList<ParkedEntry>))]
 [JsonSerializable(typeof(QueuedEntry))]
