@@ -16,7 +16,6 @@ internal static class EndpointValidator
         CheckMessageSize(source, framing, at, problems);
         if (source.MaxClients > 1 && framing.Type == FramingType.Raw && problems.IsReadable($"{at}.framing"))
             problems.Error($"{at}.max_clients", "must be 1 with raw framing, or their pieces would mix: another framing lifts the limit");
-        if (source.ExpectEveryS > 0) problems.Warn($"{at}.expect_every_s", "has no effect yet: silence raises no alert");
         if (source.Ack is { } ack) CheckAck(ack, framing, at, problems);
         if (source.Type == EndpointType.Serial) SerialValidator.CheckPoll(source, at, problems);
         if (source.Type == EndpointType.RemoteIcombuffer && source.Auth is null && problems.IsReadable($"{at}.auth"))

@@ -152,7 +152,6 @@ public sealed class ConfigValidatorTests
         Assert.Equal(problems, Problems(Of(Channel(destination: With(TcpServer, keys)))));
 
     [Theory]
-    [InlineData("\"expect_every_s\":5", null, "source.expect_every_s: has no effect yet: silence raises no alert")]
     [InlineData("\"ack\":{\"type\":\"bytes\",\"ack_hex\":\"06\"}", "\"confirm\":{\"type\":\"none\"}",
         "source.ack: promises what the destination does not confirm: what is lost behind us was acknowledged all the same, "
         + "and every message is written before it is delivered (durable_first); a destination with a confirm other than none avoids both")]
