@@ -43,6 +43,7 @@ internal sealed class ControlCommandLine(string socketPath, bool json, TextWrite
         if (json) Print(answer, ControlJson.Default.ControlResponse);
         else if (!answer.Ok) errors.WriteLine(answer.Error);
         else if (answer.Parked is { } parked) output.Write(StatusText.RenderParked(parked));
+        else if (answer.Secrets is { } secrets) output.Write(StatusText.RenderSecrets(secrets));
         else output.WriteLine(answer.Message);
         return answer.Ok ? ExitCode.Ok : ExitCode.Failed;
     }

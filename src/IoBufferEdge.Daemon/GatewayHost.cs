@@ -9,6 +9,7 @@ using IoBufferEdge.Endpoints.Remote;
 using IoBufferEdge.Endpoints.Serial;
 using IoBufferEdge.Gpio;
 using IoBufferEdge.Interop.Linux;
+using IoBufferEdge.Secrets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting.Systemd;
 using Microsoft.Extensions.Logging;
@@ -38,6 +39,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
     private readonly SemaphoreSlim _oneReload = new(1, 1);
     private readonly SystemdNotifier _systemd = new();
     private readonly DriverLines _driverLines = new(LinuxGpioChip.Open);
+    private readonly SecretStore _secrets = SecretStore.Of(dataPath);
 
     public static string Version { get; } = typeof(Gateway).Assembly.GetName().Version!.ToString(3);
 
@@ -85,7 +87,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log, serial)
         {
             Hub = hub,
-            NewRemote = channel => new HttpRemoteTransport(channel, _time, log),
+            NewRemote = channel => new HttpRemoteTransport(channel, _secrets, _time, log),
         };
         await using var gateway = new Gateway(config, new GatewayServices(
             new RocksBufferStore(storeOptions, _time, random, log),
@@ -104,7 +106,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         await remote.ListenAsync(config);
         using var meter = StatusMetrics.Publish(() => gateway.Status);
         _reloadAsync = () => ReloadAsync(gateway, panel, metrics, remote, log);
-        using var control = new ControlServer(folder.ControlSocket, new ControlCommands(gateway, _reloadAsync).HandleAsync, _time, log);
+        using var control = new ControlServer(folder.ControlSocket, new ControlCommands(gateway, _secrets, _reloadAsync).HandleAsync, _time, log);
         control.Open();
         var serving = control.RunAsync(ending.Token);
         var watching = watch.RunAsync(LookEvery, ending.Token);
@@ -186,7 +188,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
     {
         (config, hash, exitCode) = (DefaultConfig.Load(), null, ExitCode.Ok);
         if (configPath is null) return true;
-        var read = ConfigCheck.TryLoad(configPath, problems, out var result);
+        var read = ConfigCheck.TryLoad(configPath, problems, _secrets, out var result);
         exitCode = read ? ExitCode.BadConfiguration : ExitCode.IoError;
         if (result.Config is null) return false;
         config = result.Config;

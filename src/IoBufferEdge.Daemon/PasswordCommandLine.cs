@@ -24,7 +24,7 @@ internal static class PasswordCommandLine
         return ExitCode.Ok;
     }
 
-    private static string Ask(string prompt, TextWriter errors)
+    internal static string Ask(string prompt, TextWriter errors)
     {
         errors.Write(prompt);
         var typed = new StringBuilder();

@@ -3,6 +3,7 @@ using IoBufferEdge;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Daemon;
 using IoBufferEdge.Endpoints;
+using IoBufferEdge.Secrets;
 
 var config = new Option<string?>("--config") { Description = "Configuration file; left out, the built-in one runs.", HelpName = "FILE" };
 var data = new Option<string>("--data")
@@ -18,8 +19,8 @@ var channel = new Argument<string>("CHANNEL") { Description = "Id of a channel, 
 var run = new Command("run", "Run the gateway in the foreground.") { config, data };
 run.SetAction((parsed, _) => new GatewayHost(parsed.GetValue(config), parsed.GetValue(data)!).RunAsync());
 
-var check = new Command("check", "Check a configuration file: every problem at once.") { file };
-check.SetAction(parsed => ConfigCheck.Run(parsed.GetValue(file)!, Console.Out));
+var check = new Command("check", "Check a configuration file: every problem at once.") { file, data };
+check.SetAction(parsed => ConfigCheck.Run(parsed.GetValue(file)!, Console.Out, SecretStore.Of(parsed.GetValue(data)!)));
 
 var status = new Command("status", "Show what the running gateway does.") { data, json, watch };
 status.SetAction((parsed, cancel) => Client(parsed).StatusAsync(parsed.GetValue(watch), cancel));
@@ -80,7 +81,8 @@ version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
     run, check, status, reload, identify, channels, queues, ParkCommandLine.Command(channel, yes, data, json, Client),
-    StoreCommandLine.Command(yes, data, json), boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), passwd, version,
+    StoreCommandLine.Command(yes, data, json), boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), passwd,
+    SecretCommandLine.Command(data, json), version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

@@ -33,7 +33,10 @@ public sealed class DataFolder : IDisposable
                 | UnixFileMode.GroupRead | UnixFileMode.GroupExecute;
             Make(path, mode);
             var file = System.IO.Path.Combine(path, "lock");
-            return new DataFolder(path, new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            var isNew = !File.Exists(file);
+            var taken = new DataFolder(path, new FileStream(file, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            if (isNew) LinuxFiles.GiveToOwnerOf(path, file); // the service's user must be able to take it after us
+            return taken;
         }
         catch (IOException e) when (e.HResult == EAgain)
         {

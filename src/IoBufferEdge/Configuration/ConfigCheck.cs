@@ -1,3 +1,5 @@
+using IoBufferEdge.Secrets;
+
 namespace IoBufferEdge.Configuration;
 
 /// <summary>
@@ -14,20 +16,20 @@ public static class ConfigCheck
 
     /// <summary>Checks a file and says all that is to be said about it.</summary>
     /// <returns>The process's exit code: 0 also with warnings.</returns>
-    public static int Run(string path, TextWriter output)
+    public static int Run(string path, TextWriter output, SecretStore? secrets = null)
     {
-        if (!TryLoad(path, output, out var result)) return ExitUnreadable;
+        if (!TryLoad(path, output, secrets, out var result)) return ExitUnreadable;
         output.WriteLine(Summary(path, result));
         return result.Config is null ? ExitWrong : 0;
     }
 
     /// <summary>Loads a file and writes its problems, one line each; false: it cannot be read, which has been written too.</summary>
-    public static bool TryLoad(string path, TextWriter output, out ConfigResult result)
+    public static bool TryLoad(string path, TextWriter output, SecretStore? secrets, out ConfigResult result)
     {
         result = new(null, []);
         try
         {
-            result = ConfigFile.Load(path);
+            result = ConfigFile.Load(path, secrets);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using IoBufferEdge.Interop.Linux;
+using IoBufferEdge.Secrets;
 
 namespace IoBufferEdge.Configuration;
 
@@ -16,22 +17,25 @@ public static class ConfigFile
     private const string Present = "config.json", Previous = "config.previous.json", Draft = "config.json.new";
 
     /// <summary>Reads and checks a file; relative names in it start at its folder.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="secrets">Where the secrets lie that it names; null: whether they are there is not looked at.</param>
     /// <exception cref="IOException">The file cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">The file cannot be read.</exception>
-    public static ConfigResult Load(string path)
+    public static ConfigResult Load(string path, SecretStore? secrets = null)
     {
         var full = Path.GetFullPath(path);
         using var file = File.OpenHandle(full);
         if (RandomAccess.GetLength(file) > MaxBytes)
             return Refused("$", $"is larger than {MaxBytes} bytes: a configuration is a JSON document of a few kilobytes");
-        return Parse(File.ReadAllBytes(full), Path.GetDirectoryName(full));
+        return Parse(File.ReadAllBytes(full), Path.GetDirectoryName(full), secrets);
     }
 
     /// <param name="utf8">The document.</param>
     /// <param name="baseDirectory">Where relative file names in it start; null: the current folder.</param>
-    public static ConfigResult Parse(ReadOnlySpan<byte> utf8, string? baseDirectory)
+    /// <param name="secrets">Where the secrets lie that it names; null: whether they are there is not looked at.</param>
+    public static ConfigResult Parse(ReadOnlySpan<byte> utf8, string? baseDirectory, SecretStore? secrets = null)
     {
-        var problems = new ConfigProblems(baseDirectory ?? Directory.GetCurrentDirectory());
+        var problems = new ConfigProblems(baseDirectory ?? Directory.GetCurrentDirectory(), secrets);
         var config = Read(utf8, problems);
         if (config is null) return new(null, problems.All);
         config = ConfigValidator.Validate(config, problems);

@@ -1,3 +1,5 @@
+using IoBufferEdge.Secrets;
+
 namespace IoBufferEdge.Configuration;
 
 /// <summary>An error keeps the configuration from being used; a warning says what may surprise.</summary>
@@ -24,7 +26,8 @@ public sealed record ConfigResult(GatewayConfig? Config, IReadOnlyList<ConfigPro
 
 /// <summary>Gathers what is wrong while a document is read and then validated.</summary>
 /// <param name="baseDirectory">Relative file names in the document start here.</param>
-internal sealed class ConfigProblems(string baseDirectory)
+/// <param name="secrets">The secrets that the document may name; null: they are not looked at.</param>
+internal sealed class ConfigProblems(string baseDirectory, SecretStore? secrets = null)
 {
     private readonly List<ConfigProblem> _all = [];
     private readonly HashSet<string> _unreadable = new(StringComparer.Ordinal);
@@ -38,6 +41,13 @@ internal sealed class ConfigProblems(string baseDirectory)
     public BufferConfig BufferDefaults { get; set; } = new();
 
     public string FullPath(string file) => Path.GetFullPath(file, baseDirectory);
+
+    /// <summary>A secret that is missing may come later: what needs it tries again until then.</summary>
+    public void CheckSecret(string? name, string at)
+    {
+        if (name is not null && secrets is not null && !secrets.Has(name))
+            Warn(at, $"names the secret {Spelling.Quote(name)}, which is not in {secrets.Folder}: set it with iobuffer secret set");
+    }
 
     public void MarkGiven(string path) => _given.Add(path);
 

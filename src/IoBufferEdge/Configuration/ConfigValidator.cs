@@ -175,6 +175,7 @@ internal static class ConfigValidator
         problems.Warn("mqtt", "has no effect yet: nothing is sent to a broker");
         if (mqtt.PasswordFile is not null && mqtt.PasswordSecret is not null)
             problems.Error("mqtt.password_secret", "stands beside password_file: keep one of them");
+        problems.CheckSecret(mqtt.PasswordSecret, "mqtt.password_secret");
         if (mqtt.PasswordFile is { } file) TlsFiles.CheckReadable(file, "mqtt.password_file", problems);
         if (mqtt.Tls.Enabled) TlsFiles.Check(mqtt.Tls, server: false, "mqtt.tls", problems);
     }

@@ -1,3 +1,5 @@
+using IoBufferEdge.Secrets;
+
 namespace IoBufferEdge.Configuration;
 
 /// <summary>
@@ -19,6 +21,9 @@ internal static class EndpointKeys
         "1 to 64 of the characters a-z, 0-9, _ and -, beginning with a letter or digit", "^[a-z0-9][a-z0-9_-]{0,63}$",
         text => text.Length <= 64 && text[0] is not ('_' or '-')
             && text.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '_' or '-'));
+
+    public static readonly TextShape SecretName = new(
+        "1 to 64 of the characters a-z, 0-9, _, . and -, beginning with a letter or digit", SecretStore.NamePattern, SecretStore.IsName);
 
     public static readonly WordShape<EndpointType> Types = new(
         ("tcp_server", EndpointType.TcpServer), ("tcp_client", EndpointType.TcpClient), ("serial", EndpointType.Serial),
@@ -58,7 +63,7 @@ internal static class EndpointKeys
         .Key("password", "The password itself.",
             new TextShape("a string that is not empty", secret: true), (a, v) => a with { Password = v })
         .Key("password_file", "File whose first line is the password.", new FileShape(), (a, v) => a with { PasswordFile = v })
-        .Key("password_secret", "Name of a secret that holds the password.", Id, (a, v) => a with { PasswordSecret = v });
+        .Key("password_secret", "Name of a secret whose first line is the password.", SecretName, (a, v) => a with { PasswordSecret = v });
 
     private static readonly ObjectShape<AuthConfig> SourceAuth = Username(new("source_auth", "an object with username and password_hash", _ => new())
     {

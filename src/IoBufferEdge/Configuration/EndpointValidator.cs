@@ -207,7 +207,7 @@ internal static class EndpointValidator
         if (given == 0 && problems.IsReadable(at)) problems.Error(at, $"has no password: give one of {Kinds}");
         if (given > 1) problems.Error(at, $"has more than one password: keep one of {Kinds}");
         if (auth.PasswordFile is { } file) TlsFiles.CheckReadable(file, $"{at}.password_file", problems);
-        if (auth.PasswordSecret is not null) problems.Error($"{at}.password_secret", "is not available in this version: use password_file");
+        problems.CheckSecret(auth.PasswordSecret, $"{at}.password_secret");
     }
 
     private static bool Equal(string? a, string? b) => string.Equals(a, b, StringComparison.OrdinalIgnoreCase);

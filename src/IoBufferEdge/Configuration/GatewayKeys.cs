@@ -24,7 +24,7 @@ internal static class GatewayKeys
         .Key("tls", "Encryption.", EndpointKeys.Tls, (m, v) => m with { Tls = v })
         .Key("username", "The account on the broker.", Text, (m, v) => m with { Username = v })
         .Key("password_file", "File whose first line is the password.", new FileShape(), (m, v) => m with { PasswordFile = v })
-        .Key("password_secret", "Name of a secret that holds the password.", EndpointKeys.Id, (m, v) => m with { PasswordSecret = v })
+        .Key("password_secret", "Name of a secret whose first line is the password.", EndpointKeys.SecretName, (m, v) => m with { PasswordSecret = v })
         .Key("commands", "Commands that are accepted over MQTT; by default identify, retry_now, pause, resume, and secret_set over TLS.",
             new ListShape<string>(
                 new WordShape<string>([

@@ -1,11 +1,12 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
+using IoBufferEdge.Secrets;
 
 namespace IoBufferEdge.Control;
 
 /// <summary>The commands of the control socket, each a call on the gateway.</summary>
 /// <param name="reloadAsync">Reads the configuration file again and applies it; completes with one sentence, or throws with one.</param>
-public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<string>> reloadAsync)
+public sealed class ControlCommands(IGatewayControl gateway, SecretStore secrets, Func<ValueTask<string>> reloadAsync)
 {
     /// <summary>Long enough to walk along a row of cabinets.</summary>
     public static readonly TimeSpan IdentifyFor = TimeSpan.FromMinutes(1);
@@ -23,6 +24,8 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
             "status" => new ControlResponse { Ok = true, Status = gateway.Status },
             "reload" => ControlResponse.Done(await reloadAsync()),
             "identify" => Identify(),
+            "secret list" => new ControlResponse { Ok = true, Secrets = secrets.List() },
+            "secret set" => SetSecret(request.Secret ?? "", request.Value),
             "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "park drop" or "queue peek" or "queue purge" =>
                 ControlResponse.Failed($"\"{request.Command}\" needs the id of a channel in the key \"channel\"."),
             _ => Unknown(request.Command),
@@ -33,6 +36,12 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
     {
         gateway.Identify(IdentifyFor);
         return ControlResponse.Done($"The LEDs alternate for {IdentifyFor.TotalSeconds} s.");
+    }
+
+    private ControlResponse SetSecret(string name, byte[]? value)
+    {
+        secrets.Set(name, value);
+        return ControlResponse.Done($"The secret {name} is set.");
     }
 
     /// <summary>Null: there is no such channel.</summary>
@@ -107,5 +116,6 @@ public sealed class ControlCommands(IGatewayControl gateway, Func<ValueTask<stri
         ControlResponse.Failed($"There is no channel \"{id}\", and no queue of that name without one: \"status\" names them.");
 
     private static ControlResponse Unknown(string command) => ControlResponse.Failed(
-        $"There is no command \"{command}\": status, reload, identify, channel pause|resume|retry, queue peek|purge and park list|replay|drop are.");
+        $"There is no command \"{command}\": status, reload, identify, secret set|list, channel pause|resume|retry, queue peek|purge "
+        + "and park list|replay|drop are.");
 }

@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control.Configuring;
 using IoBufferEdge.Endpoints;
+using IoBufferEdge.Secrets;
 
 namespace IoBufferEdge.Control;
 
@@ -24,6 +25,12 @@ public sealed record ControlRequest
 
     /// <summary>queue peek: bytes of the message <see cref="From"/> itself that are not wanted again.</summary>
     public int Offset { get; init; }
+
+    /// <summary>secret set: the secret's name.</summary>
+    public string? Secret { get; init; }
+
+    /// <summary>secret set: its value, in base64.</summary>
+    public byte[]? Value { get; init; }
 
     /// <summary>queue peek, park replay and drop: so many messages at most.</summary>
     public int Count { get; init; } = int.MaxValue;
@@ -49,6 +56,9 @@ public sealed record ControlResponse
 
     /// <summary>queue peek: the newest number of the queue.</summary>
     public long? LastSequence { get; init; }
+
+    /// <summary>secret list: never their values.</summary>
+    public IReadOnlyList<SecretEntry>? Secrets { get; init; }
 
     /// <summary>park replay and drop, queue purge: how far it is.</summary>
     public CommandProgress? Progress { get; init; }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Endpoints;
+using IoBufferEdge.Secrets;
 
 namespace IoBufferEdge.Control;
 
@@ -47,6 +48,20 @@ public static class StatusText
         var text = new StringBuilder();
         foreach (var message in parked) text.AppendLine($"{message.Sequence}  {message.Bytes} bytes  {message.Preview}");
         text.AppendLine(parked.Count < ParkedMessages.ListMax ? $"{parked.Count} parked" : $"the first {parked.Count}; status says how many there are");
+        return text.ToString();
+    }
+
+    public static string RenderSecrets(IReadOnlyList<SecretEntry> secrets)
+    {
+        if (secrets.Count == 0) return "no secrets\n";
+        var text = new StringBuilder();
+        var width = secrets.Max(s => s.Name.Length);
+        foreach (var secret in secrets)
+        {
+            var at = secret.ChangedAt.UtcDateTime.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture);
+            text.AppendLine($"{secret.Name.PadRight(width)}  {secret.Bytes} bytes  {at} UTC{(secret.IsCredential ? "  from systemd" : "")}");
+        }
+
         return text.ToString();
     }
 

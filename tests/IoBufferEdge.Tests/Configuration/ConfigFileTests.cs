@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using IoBufferEdge.Configuration;
+using IoBufferEdge.Secrets;
 using static IoBufferEdge.Tests.Configuration.Document;
 
 namespace IoBufferEdge.Tests.Configuration;
@@ -119,6 +120,22 @@ public sealed class ConfigFileTests : IDisposable
         Assert.Equal((74, $"{none}: cannot be read: there is no such file\n"), Check(none));
         Assert.Equal((74, $"{_folder}: cannot be read: it is a folder\n"), Check(_folder));
         Assert.Equal((74, "a\0b: cannot be read: this is not the name of a file\n"), Check("a\0b"));
+    }
+
+    [Fact]
+    public void Check_names_secrets_that_are_missing()
+    {
+        var secrets = new SecretStore(Path.Combine(_folder, "secrets"), null);
+        const string destination = """
+            {"type":"remote_icombuffer","url":"https://x:1","channel_id":"c","auth":{"username":"u","password_secret":"relay.v2"}}
+            """;
+        var file = Write("named.json", Of(Channel(destination: destination), ", \"device\":{\"id\":\"gw\"}"));
+        Assert.Equal(
+            [$"warning: channels[0].destination.auth.password_secret: names the secret \"relay.v2\", which is not in {secrets.Folder}: "
+                + "set it with iobuffer secret set"],
+            ConfigFile.Load(file, secrets).Problems.Select(p => p.ToString()));
+        secrets.Set("relay.v2", "hunter22"u8);
+        Assert.Empty(ConfigFile.Load(file, secrets).Problems);
     }
 
     private static (int, string) Check(string file)

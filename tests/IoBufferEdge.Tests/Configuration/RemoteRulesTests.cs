@@ -106,8 +106,7 @@ public sealed class RemoteRulesTests
     [InlineData("\"auth\":{\"username\":\"u\"}",
         "error: channels[0].destination.auth: has no password: give one of password, password_file, password_secret")]
     [InlineData("\"auth\":{\"username\":\"u\",\"password\":\"p\",\"password_secret\":\"s\"}",
-        "error: channels[0].destination.auth: has more than one password: keep one of password, password_file, password_secret",
-        "error: channels[0].destination.auth.password_secret: is not available in this version: use password_file")]
+        "error: channels[0].destination.auth: has more than one password: keep one of password, password_file, password_secret")]
     [InlineData("\"auth\":{\"username\":\"u\",\"password\":\"p\",\"password_hash\":\"h\"}",
         "error: channels[0].destination.auth.password_hash: does not belong to a destination, which has to say the password itself: give password_file")]
     [InlineData("\"tls\":{\"enabled\":true,\"ca\":\"c\"}", "error: channels[0].destination.tls.ca: names \"/nowhere/c\", which does not exist")]

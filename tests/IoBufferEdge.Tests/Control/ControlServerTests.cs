@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using IoBufferEdge.Control;
+using IoBufferEdge.Secrets;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace IoBufferEdge.Tests.Control;
@@ -21,7 +22,7 @@ public sealed class ControlServerTests : IAsyncLifetime
     public ValueTask InitializeAsync()
     {
         File.WriteAllText(SocketPath, "stale");
-        var commands = new ControlCommands(_gateway, () => ValueTask.FromResult("Nothing changed."));
+        var commands = new ControlCommands(_gateway, new SecretStore(Path.Combine(_folder, "secrets"), null), () => ValueTask.FromResult("Nothing changed."));
         _server = new ControlServer(SocketPath, commands.HandleAsync, TimeProvider.System, NullLogger.Instance);
         _server.Open();
         _serving = _server.RunAsync(_stop.Token);
@@ -113,6 +114,22 @@ public sealed class ControlServerTests : IAsyncLifetime
         var answer = await client.AskAsync(new ControlRequest { Command = "identify" }, Never);
         Assert.Equal("The LEDs alternate for 60 s.", answer.Message);
         Assert.Equal(["identify 60"], _gateway.Calls);
+    }
+
+    [Fact]
+    public async Task Secrets_are_set_and_listed_and_never_told()
+    {
+        using var client = await ControlClient.ConnectAsync(SocketPath, Never);
+        var largest = new byte[SecretStore.MaxBytes];
+        Assert.True((await client.AskAsync(new ControlRequest { Command = "secret set", Secret = "relay", Value = "hunter22"u8.ToArray() }, Never)).Ok);
+        Assert.True((await client.AskAsync(new ControlRequest { Command = "secret set", Secret = "ca.pem", Value = largest }, Never)).Ok);
+        var list = await client.AskLineAsync("{\"command\":\"secret list\"}\n"u8.ToArray(), Never);
+        Assert.Contains("\"name\":\"relay\",\"bytes\":8", list, StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter22", list, StringComparison.Ordinal);
+        var refused = await client.AskAsync(new ControlRequest { Command = "secret set", Secret = "../relay", Value = [1] }, Never);
+        Assert.Contains("A secret's name is", refused.Error, StringComparison.Ordinal);
+        var empty = await client.AskAsync(new ControlRequest { Command = "secret set", Secret = "relay" }, Never);
+        Assert.Contains("is empty", empty.Error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using IoBufferEdge.Control;
+using IoBufferEdge.Secrets;
 using IoBufferEdge.Tests.Control;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -22,7 +23,8 @@ internal sealed class ControlTarget : FuzzTarget
 
     public ControlTarget()
     {
-        var commands = new ControlCommands(new TwinGateway(), () => ValueTask.FromResult("Nothing changed."));
+        var commands = new ControlCommands(
+            new TwinGateway(), new SecretStore(Path.Combine(_folder, "secrets"), null), () => ValueTask.FromResult("Nothing changed."));
         _server = new ControlServer(SocketPath, commands.HandleAsync, TimeProvider.System, NullLogger.Instance);
         _server.Open();
         _serving = Task.Run(() => _server.RunAsync(_stop.Token));

@@ -5,6 +5,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using IoBufferEdge.Configuration;
+using IoBufferEdge.Secrets;
 using Microsoft.Extensions.Logging;
 
 namespace IoBufferEdge.Endpoints.Remote;
@@ -31,12 +32,12 @@ public sealed class HttpRemoteTransport : IRemoteTransport
     private volatile bool _hasAnswered;
 
     /// <exception cref="EndpointException">The TLS files cannot be used, or there is no password.</exception>
-    public HttpRemoteTransport(ChannelConfig channel, TimeProvider time, ILogger log)
+    public HttpRemoteTransport(ChannelConfig channel, SecretStore secrets, TimeProvider time, ILogger log)
     {
         (_config, _time) = (channel.Destination, time);
         _channel = new Uri($"{_config.Url!.TrimEnd('/')}/v1/channels/{_config.ChannelId}/");
         if (_channel.Scheme == Uri.UriSchemeHttps) _tls = TlsContext.Load(_config.Tls, log);
-        _account = _config.Auth is { } auth ? new AccountHeader(auth) : null;
+        _account = _config.Auth is { } auth ? new AccountHeader(auth, secrets) : null;
         _client = new HttpClient(new SocketsHttpHandler
         {
             UseProxy = false,

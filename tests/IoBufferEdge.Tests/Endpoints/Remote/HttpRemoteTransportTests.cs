@@ -4,6 +4,7 @@ using System.Text;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Remote;
+using IoBufferEdge.Secrets;
 using IoBufferEdge.Tests.Daemon;
 using IoBufferEdge.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -111,6 +112,28 @@ public sealed class HttpRemoteTransportTests
     }
 
     [Fact]
+    public async Task A_secret_is_asked_for_at_each_request_so_that_it_may_come_later_and_change()
+    {
+        var folder = Directory.CreateTempSubdirectory("iobuffer-account-").FullName;
+        try
+        {
+            await using var rig = await RemoteServerRig.StartAsync();
+            var secrets = new SecretStore(Path.Combine(folder, "secrets"), null);
+            await using var transport = Transport(
+                rig.Url, d => d with { Auth = new() { Username = "relay", PasswordSecret = "centre" } }, secrets: secrets);
+            await FailsAsync(() => transport.AskMarksAsync(Sender, default), "iobuffer secret set centre");
+            secrets.Set("centre", "wrong password"u8);
+            Assert.Equal(401, (await transport.AskMarksAsync(Sender, default)).Status);
+            secrets.Set("centre", "correct horse\n"u8);
+            Assert.Equal(200, (await transport.AskMarksAsync(Sender, default)).Status);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
     public async Task An_answer_without_end_is_broken_off()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
@@ -132,7 +155,8 @@ public sealed class HttpRemoteTransportTests
         await FailsAsync(() => transport.AskMarksAsync(Sender, default), "refused");
     }
 
-    internal static HttpRemoteTransport Transport(Uri url, Func<DestinationConfig, DestinationConfig>? change = null, TimeProvider? time = null)
+    internal static HttpRemoteTransport Transport(
+        Uri url, Func<DestinationConfig, DestinationConfig>? change = null, TimeProvider? time = null, SecretStore? secrets = null)
     {
         var destination = new DestinationConfig
         {
@@ -141,7 +165,7 @@ public sealed class HttpRemoteTransportTests
         };
         destination = change?.Invoke(destination) ?? destination;
         var channel = new ChannelConfig { Id = "line", Source = new() { Type = EndpointType.TcpServer }, Destination = destination };
-        return new HttpRemoteTransport(channel, time ?? TimeProvider.System, NullLogger.Instance);
+        return new HttpRemoteTransport(channel, secrets ?? new SecretStore("/nowhere", null), time ?? TimeProvider.System, NullLogger.Instance);
     }
 
     internal static async Task FailsAsync(Func<ValueTask<RemoteReply>> ask, string part)
