@@ -28,6 +28,8 @@ public sealed class ControlClient : IDisposable
         {
             socket.Dispose();
             if (e is not (SocketException or ArgumentException)) throw;
+            if (e is SocketException { SocketErrorCode: SocketError.AccessDenied })
+                throw new IOException($"{socketPath} is closed to this user: it is for root and for members of the data folder's group.", e);
             var reason = File.Exists(socketPath) ? e.Message : "there is no such socket";
             throw new IOException($"No gateway answers at {socketPath} ({reason}): does it run, and is --data its data folder?", e);
         }
