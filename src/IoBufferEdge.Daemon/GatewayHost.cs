@@ -93,7 +93,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             new RocksBufferStore(storeOptions, _time, random, log),
             (channel, memory) => EndpointFactory.CreateSource(channel, Endpoints(memory)),
             (channel, memory) => EndpointFactory.CreateDestination(channel, Endpoints(memory)),
-            _time, random, log, Version)) { ConfigHash = hash };
+            _time, random, log, Version, Machine.ReadBootId("/"), Machine.ReadId("/"))) { ConfigHash = hash };
         using var ending = new CancellationTokenSource();
         await using var panel = new FrontPanel(LedClass, LinuxGpioChip.Open, gateway, _time, log);
         panel.Start(BoardOf(config));

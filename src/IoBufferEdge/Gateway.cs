@@ -11,6 +11,8 @@ namespace IoBufferEdge;
 /// <param name="Store">Closed; the gateway opens it.</param>
 /// <param name="NewSource">Makes a channel's source; half-read frames are charged to the budget.</param>
 /// <param name="Random">Used from several threads.</param>
+/// <param name="BootId">The kernel's id of this boot.</param>
+/// <param name="MachineId">Names the device where its configuration does not; null: the machine has no number of its own.</param>
 public sealed record GatewayServices(
     IBufferStore Store,
     Func<ChannelConfig, MemoryBudget, ISource> NewSource,
@@ -18,7 +20,9 @@ public sealed record GatewayServices(
     TimeProvider Time,
     Random Random,
     ILogger Log,
-    string Version);
+    string Version,
+    string BootId = "",
+    string? MachineId = null);
 
 /// <summary>A configuration could not be applied; the former one goes on. The message says which channel and why.</summary>
 public sealed class ApplyException(string message, Exception? inner = null) : Exception(message, inner);
@@ -218,8 +222,9 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
             {
                 return new GatewayStatus
                 {
-                    DeviceId = _config.Device.Id,
+                    DeviceId = _config.Device.Id ?? _services.MachineId,
                     Version = _services.Version,
+                    BootId = _services.BootId,
                     State = _state,
                     TakenAt = _services.Time.GetUtcNow(),
                     Uptime = _services.Time.GetElapsedTime(_startedAt),

@@ -23,6 +23,9 @@ public sealed record GatewayStatus
 
     public required string Version { get; init; }
 
+    /// <summary>The kernel's id of this boot; empty where it has none.</summary>
+    public string BootId { get; init; } = "";
+
     public required GatewayState State { get; init; }
 
     public DateTimeOffset TakenAt { get; init; }

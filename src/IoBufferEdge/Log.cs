@@ -139,6 +139,15 @@ public static partial class Log
     [LoggerMessage(501, LogLevel.Warning, "The command {Command} failed: {Reason}")]
     public static partial void ControlCommandFailed(ILogger log, string command, string reason);
 
+    [LoggerMessage(502, LogLevel.Information, "MQTT command {Type} {Id}: {Status}. {Message}")]
+    public static partial void MqttCommand(ILogger log, string type, string id, Control.Commands.CommandStatus status, string message);
+
+    [LoggerMessage(503, LogLevel.Warning, "An MQTT command was not answered: its type is unknown, or its id could not stand in a topic.")]
+    public static partial void MqttCommandNotAnswered(ILogger log);
+
+    [LoggerMessage(504, LogLevel.Error, "MQTT command {Type} {Id}: its end could not be recorded: {Reason}")]
+    public static partial void MqttCommandNotRecorded(ILogger log, string type, string id, string reason);
+
     [LoggerMessage(510, LogLevel.Information, "IoBufferEdge {Version} runs with {Config} on {DataFolder}: {Channels}")]
     public static partial void Ready(ILogger log, string version, string config, string dataFolder, string channels);
 

@@ -34,6 +34,9 @@ public sealed class SecretStore(string folder, string? credentialsFolder)
 
     public string Folder => folder;
 
+    /// <summary>Another number whenever a secret was set: nobody else sets one while this process holds the data folder.</summary>
+    internal int Version { get; private set; }
+
     /// <summary>Whether it matches <see cref="NamePattern"/>: nothing else ever becomes part of a path.</summary>
     public static bool IsName(string? name) =>
         name is { Length: > 0 and <= 64 } && name[0] is not ('_' or '.' or '-')
@@ -57,6 +60,7 @@ public sealed class SecretStore(string folder, string? credentialsFolder)
                 if (!File.Exists(PathIn(folder, name)) && Directory.EnumerateFiles(folder).Select(Path.GetFileName).Count(IsName) >= MaxCount)
                     throw new SecretException($"There are {MaxCount} secrets already: the secret {name} was not kept.");
                 PrivateFile.Write(PathIn(folder, name), value);
+                Version++;
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {

@@ -34,6 +34,7 @@ internal static class Snapshots
     {
         DeviceId = "gw-0017",
         Version = "0.1.0",
+        BootId = "6f2c0a4e-1b7d-4f6c-9a53-2d8e7c10b4aa",
         State = GatewayState.Running,
         TakenAt = Noon,
         Uptime = new TimeSpan(3, 12, 5),

@@ -39,6 +39,7 @@ internal abstract class FuzzTarget : IDisposable
         "log" => new LogTarget(),
         "mark" => new MarkTarget(),
         "modbus" => new ModbusTarget(),
+        "mqtt-command" => new MqttCommandTarget(),
         "remote-batch" => new RemoteTarget(),
         "serial-marks" => new SerialMarksTarget(),
         "source-ack" => new SourceAckTarget(),
@@ -48,7 +49,10 @@ internal abstract class FuzzTarget : IDisposable
 
     public static IEnumerable<string> Names =>
         FramingTarget.Framings.Keys
-        .Concat(["ack-bytes", "ack-mllp", "block", "config", "control", "log", "mark", "modbus", "remote-batch", "serial-marks", "source-ack"]).Order();
+        .Concat(
+        [
+            "ack-bytes", "ack-mllp", "block", "config", "control", "log", "mark", "modbus", "mqtt-command", "remote-batch", "serial-marks", "source-ack",
+        ]).Order();
 }
 
 /// <summary>What parsers have been seen to do: the poor man's coverage, without instrumented code.</summary>

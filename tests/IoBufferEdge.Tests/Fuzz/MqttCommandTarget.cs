@@ -1,0 +1,77 @@
+using System.Text;
+using System.Text.Json;
+using IoBufferEdge.Control.Commands;
+using IoBufferEdge.Secrets;
+using IoBufferEdge.Tests.Control;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+
+namespace IoBufferEdge.Tests.Fuzz;
+
+/// <summary>
+/// Commands from the broker: two lines with type and id, a third with R for retained and T for TLS, the rest is the payload. Whatever they are,
+/// nothing throws, no answer is anything but one of the three, only what is allowed reaches the gateway and only once, and nothing is written
+/// but secrets with a name and the journal, which stays small.
+/// </summary>
+internal sealed class MqttCommandTarget : FuzzTarget
+{
+    private const int JournalBytesMax = 2 << 20;
+
+    private readonly string _folder = CreateFolder();
+    private readonly FakeTimeProvider _time = new();
+    private readonly TwinGateway _gateway = new();
+    private readonly CommandJournal _journal;
+    private readonly MqttCommands _commands;
+
+    public MqttCommandTarget()
+    {
+        var secrets = new SecretStore(Path.Combine(_folder, "secrets"), null);
+        _journal = CommandJournal.Open(Path.Combine(_folder, "commands"));
+        _commands = new MqttCommands(
+            _gateway, secrets, new Redactor(secrets), _journal, () => null, () => Assert.Fail("It restarts."), _time, NullLogger.Instance);
+    }
+
+    public override string Name => "mqtt-command";
+
+    public override IReadOnlyList<byte[]> Words { get; } =
+        [.. MqttCommands.Types.Concat([
+            "{", "}", "\"", ":", ",", "null", "[", "\\u0000", "\\ud800", "\"channel\":\"scale\"", "\"name\":\"relay\"", "\"name\":\"../relay\"",
+            "\"value\":\"hunter22\"", "\"value_base64\":\"AAEC\"", "\"boot_id\":", "\"config_hash\":\"3f2a91c4ffff\"", "\"action\":\"drop\"",
+            "\"choice\":\"resend\"", "\"sequence\":-1", "1e999", "\n", "R", "T", "/", "#", "+"])
+            .Select(Encoding.Latin1.GetBytes), [0xFF], [0xC3]];
+
+    public override void Judge(byte[] input, Behaviours seen)
+    {
+        var parts = Encoding.Latin1.GetString(input).Split('\n', 4);
+        var (type, id, flags) = (parts[0], parts.ElementAtOrDefault(1) ?? "", parts.ElementAtOrDefault(2) ?? "");
+        var payload = Encoding.Latin1.GetBytes(parts.ElementAtOrDefault(3) ?? "");
+        _time.Advance(TimeSpan.FromMinutes(1));
+        _gateway.Calls.Clear();
+        var known = _journal.Find(id);
+        var answer = _commands.HandleAsync(type, id, payload, flags.Contains('R'), flags.Contains('T')).GetAwaiter().GetResult();
+
+        Assert.True(_gateway.Calls.Count <= 1, string.Join("; ", _gateway.Calls));
+        Assert.All(_gateway.Calls, call => Assert.Contains(call.Split(' ')[0], (string[])["pause", "resume", "retry", "identify"]));
+        Assert.All(_gateway.Calls, call => Assert.DoesNotContain("resume", call, StringComparison.Ordinal));
+        if (known is not null || flags.Contains('R')) Assert.Empty(_gateway.Calls);
+        var journalBytes = new FileInfo(Path.Combine(_folder, "commands")).Length;
+        Assert.InRange(journalBytes, 0, JournalBytesMax);
+        Assert.All(Directory.EnumerateFileSystemEntries(_folder).Select(Path.GetFileName), name => Assert.Contains(name, (string[])["secrets", "commands"]));
+        Assert.Equal(answer is null, !MqttCommands.IsId(id) || !MqttCommands.Types.Contains(type));
+        if (answer is null) return;
+        using var json = JsonDocument.Parse(answer);
+        var status = json.RootElement.GetProperty("status").GetString();
+        Assert.Contains(status, (string[])["done", "failed", "refused"]);
+        var message = json.RootElement.GetProperty("message").GetString()!;
+        Assert.NotEmpty(message);
+        seen.Saw(type, status, message[..Math.Min(message.Length, 30)]);
+    }
+
+    public override void Dispose()
+    {
+        _commands.Dispose();
+        _journal.Dispose();
+        Directory.Delete(_folder, recursive: true);
+        base.Dispose();
+    }
+}
