@@ -44,7 +44,7 @@ internal sealed class ControlCommandLine(string socketPath, bool json, TextWrite
         else if (!answer.Ok) errors.WriteLine(answer.Error);
         else if (answer.Parked is { } parked) output.Write(StatusText.RenderParked(parked));
         else if (answer.Secrets is { } secrets) output.Write(StatusText.RenderSecrets(secrets));
-        else output.WriteLine(answer.Message);
+        else output.WriteLine(answer.Document ?? answer.Message);
         return answer.Ok ? ExitCode.Ok : ExitCode.Failed;
     }
 

@@ -1,9 +1,9 @@
-using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using IoBufferEdge.Boards;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control;
+using IoBufferEdge.Control.Configuring;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Remote;
 using IoBufferEdge.Endpoints.Serial;
@@ -22,7 +22,7 @@ namespace IoBufferEdge.Daemon;
 /// metrics, signals, systemd. SIGTERM and Ctrl-C stop it in order, a second one at once; SIGHUP reads the configuration file again.
 /// Not the generic host: what it brings (lifetimes, configuration sources, file watchers) is either written out here or unwanted.
 /// </summary>
-internal sealed class GatewayHost(string? configPath, string dataPath)
+internal sealed class GatewayHost
 {
     /// <summary>How long what should move may stand still before it counts as stalled: above any disk's longest sync.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
@@ -36,28 +36,44 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
 
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly TaskCompletionSource _stop = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly SemaphoreSlim _oneReload = new(1, 1);
     private readonly SystemdNotifier _systemd = new();
     private readonly DriverLines _driverLines = new(LinuxGpioChip.Open);
-    private readonly SecretStore _secrets = SecretStore.Of(dataPath);
+    private readonly SecretStore _secrets;
+    private readonly ConfigSource _source;
+    private readonly ConfigStore _store;
+    private readonly string _dataPath;
+
+    public GatewayHost(string? configPath, string dataPath)
+    {
+        _dataPath = dataPath;
+        _secrets = SecretStore.Of(dataPath);
+        var folder = Path.Combine(Path.GetFullPath(dataPath), "config");
+        _store = new ConfigStore(new ConfigFolder(folder));
+        _source = new ConfigSource(configPath, Path.Combine(folder, "factory.json"), _secrets);
+    }
 
     public static string Version { get; } = typeof(Gateway).Assembly.GetName().Version!.ToString(3);
 
-    private string ConfigName => configPath ?? "the built-in configuration";
+    private string ConfigName => _source.ConfigPath ?? "no configuration file";
 
     /// <summary>Runs until a signal; returns the exit code.</summary>
     public async Task<int> RunAsync()
     {
-        if (!TryLoad(Console.Error, out var config, out var hash, out var exitCode)) return exitCode;
+        var problems = new List<ConfigProblem>();
+        var state = _store.Load();
+        var chosen = _source.ChooseAtStart(state, problems);
+        foreach (var problem in problems) await Console.Error.WriteLineAsync(problem.ToString());
+        if (chosen is null) return _source.IsUnreadable ? ExitCode.IoError : ExitCode.BadConfiguration;
+        var start = new ConfigStart(chosen, state);
         LinuxMemory.KeepSmall();
         ThreadPool.SetMinThreads(MinThreads, MinThreads);
-        _driverLines.SwitchOff(config);
+        _driverLines.SwitchOff(chosen.Config);
         using var logs = NewLogs();
         var log = logs.CreateLogger("iobuffer");
         try
         {
-            using var folder = DataFolder.Take(dataPath);
-            return await RunAsync(config, hash, folder, log);
+            using var folder = DataFolder.Take(_dataPath);
+            return await RunAsync(start, folder, log);
         }
         catch (DataFolderException e)
         {
@@ -76,9 +92,10 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         }
     }
 
-    private async Task<int> RunAsync(GatewayConfig config, string? hash, DataFolder folder, ILogger log)
+    private async Task<int> RunAsync(ConfigStart start, DataFolder folder, ILogger log)
     {
         using var signals = new Signals(_stop, () => _ = ReloadOnSignalAsync());
+        var config = start.Config.Config;
         var random = Random.Shared;
         var network = new SocketNetwork(_time, log);
         var storeOptions = new RocksStoreOptions { Directory = folder.Store };
@@ -93,10 +110,10 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             new RocksBufferStore(storeOptions, _time, random, log),
             (channel, memory) => EndpointFactory.CreateSource(channel, Endpoints(memory)),
             (channel, memory) => EndpointFactory.CreateDestination(channel, Endpoints(memory)),
-            _time, random, log, Version, Machine.ReadBootId("/"), Machine.ReadId("/"))) { ConfigHash = hash };
+            _time, random, log, Version, Machine.ReadBootId("/"), Machine.ReadId("/"))) { ConfigHash = start.Config.Hash };
         using var ending = new CancellationTokenSource();
         await using var panel = new FrontPanel(LedClass, LinuxGpioChip.Open, gateway, _time, log);
-        panel.Start(BoardOf(config));
+        panel.Start(AppliedParts.BoardOf(config));
         await gateway.StartAsync();
 
         var watch = new StatusWatch(gateway, new HealthWatch(_time, Patience), _systemd, _time);
@@ -105,11 +122,16 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         await using var remote = new RemoteServer(hub, _time, log);
         await remote.ListenAsync(config);
         using var meter = StatusMetrics.Publish(() => gateway.Status);
-        _reloadAsync = () => ReloadAsync(gateway, panel, metrics, remote, log);
-        using var control = new ControlServer(folder.ControlSocket, new ControlCommands(gateway, _secrets, _reloadAsync).HandleAsync, _time, log);
+        using var keeper = new ConfigKeeper(
+            _store, _source, start, new AppliedParts(gateway, panel, metrics, remote).ApplyAsync, () => NotUp(gateway.Status), _time, log);
+        gateway.ConfigControl = keeper;
+        _reloadAsync = () => ReloadAsync(gateway, keeper);
+        var commands = new ControlCommands(gateway, _secrets, _reloadAsync, new ConfigCommands(keeper));
+        using var control = new ControlServer(folder.ControlSocket, commands.HandleAsync, _time, log);
         control.Open();
         var serving = control.RunAsync(ending.Token);
         var watching = watch.RunAsync(LookEvery, ending.Token);
+        var keeping = keeper.RunAsync(ending.Token);
         Log.Ready(log, Version, ConfigName, folder.Path, Listing(gateway.Status));
         _systemd.Notify(ServiceState.Ready);
 
@@ -118,7 +140,7 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         Log.Stopping(log);
         var unsecured = await gateway.StopAsync();
         await ending.CancelAsync();
-        await Task.WhenAll(serving, watching, gateway.Completion);
+        await Task.WhenAll(serving, watching, keeping, gateway.Completion);
         return unsecured == 0 ? ExitCode.Ok : ExitCode.TemporaryFailure;
     }
 
@@ -131,70 +153,27 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
         {
             if (_reloadAsync is { } reloadAsync) await reloadAsync();
         }
-        catch (Exception e) when (e is ApplyException or ConfigurationException)
+        catch (ConfigControlException)
         {
         }
     }
 
-    /// <summary>Reads the file again and goes over to it; when it is wrong or cannot be applied, the former one goes on.</summary>
-    private async ValueTask<string> ReloadAsync(Gateway gateway, FrontPanel panel, MetricsServer metrics, RemoteServer remote, ILogger log)
+    private static async ValueTask<string> ReloadAsync(Gateway gateway, ConfigKeeper keeper)
     {
-        if (configPath is null) return "The built-in configuration runs: there is no file to read again.";
-        await _oneReload.WaitAsync();
         try
         {
-            var problems = new StringWriter();
-            var loaded = TryLoad(problems, out var config, out var hash, out _);
-            var text = problems.ToString().TrimEnd().ReplaceLineEndings("; ");
-            if (!loaded)
-            {
-                gateway.RefuseConfiguration(text);
-                throw new ConfigurationException($"The former configuration goes on: {text}");
-            }
-
-            if (text.Length > 0) Log.ConfigurationWarnings(log, text);
-            await ApplyAsync(gateway, panel, config);
-            gateway.ConfigHash = hash;
-            await metrics.ListenAsync(config.Http?.MetricsListen);
-            await remote.ListenAsync(config);
-            return $"{configPath} is applied: {config.Channels.Count} channels.";
+            return await keeper.ReloadAsync();
         }
-        finally
+        catch (ConfigControlException e)
         {
-            _oneReload.Release();
+            gateway.RefuseConfiguration(e.Message);
+            throw;
         }
     }
 
-    /// <summary>A line may be an LED's on the one board and a transmitter's on the other: the panel lets go before, and takes up behind.</summary>
-    private static async Task ApplyAsync(Gateway gateway, FrontPanel panel, GatewayConfig config)
-    {
-        var otherBoard = config.Device.Board != gateway.Config.Device.Board;
-        if (otherBoard) await panel.StopAsync();
-        try
-        {
-            await gateway.ApplyAsync(config);
-        }
-        finally
-        {
-            // The former board's where the configuration was refused.
-            if (otherBoard) panel.Start(BoardOf(gateway.Config));
-        }
-    }
-
-    private static Board? BoardOf(GatewayConfig config) => config.Device.Board is { } id ? BoardFiles.Find(id) : null;
-
-    /// <summary>Reads the configuration; writes every problem, warnings too.</summary>
-    private bool TryLoad(TextWriter problems, out GatewayConfig config, out string? hash, out int exitCode)
-    {
-        (config, hash, exitCode) = (DefaultConfig.Load(), null, ExitCode.Ok);
-        if (configPath is null) return true;
-        var read = ConfigCheck.TryLoad(configPath, problems, _secrets, out var result);
-        exitCode = read ? ExitCode.BadConfiguration : ExitCode.IoError;
-        if (result.Config is null) return false;
-        config = result.Config;
-        hash = Convert.ToHexStringLower(XxHash128.Hash(File.ReadAllBytes(configPath)));
-        return true;
-    }
+    /// <summary>Null: a configuration that was just applied does what it should, apart from peers that may be away.</summary>
+    private static string? NotUp(GatewayStatus status) =>
+        status.Channels.FirstOrDefault(c => c.State == ChannelState.Failed) is { } failed ? $"channel {failed.Id} cannot open its ends" : null;
 
     private static string Listing(GatewayStatus status) => status.Channels.Count == 0
         ? "no channels"
@@ -210,9 +189,6 @@ internal sealed class GatewayHost(string? configPath, string dataPath)
             console.QueueFullMode = ConsoleLoggerQueueFullMode.DropWrite;
         });
     });
-
-    /// <summary>What a reload that failed says to who asked for it.</summary>
-    private sealed class ConfigurationException(string message) : Exception(message);
 
     /// <summary>Signals for as long as it lives.</summary>
     private sealed class Signals : IDisposable

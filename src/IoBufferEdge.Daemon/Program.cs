@@ -81,6 +81,7 @@ version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
     run, check, status, reload, identify, channels, queues, ParkCommandLine.Command(channel, yes, data, json, Client),
+    ConfigCommandLine.Command(data, json, Client),
     StoreCommandLine.Command(yes, data, json), boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), passwd,
     SecretCommandLine.Command(data, json), version,
 };

@@ -14,8 +14,11 @@ public sealed partial class Gateway
         Find(channelId) is { } channel ? await ParkedMessages.ReplayAsync(_services.Store, channel.Buffer, selection, cancel) : null;
 
     /// <summary>Drops parked messages for good; null: no such queue.</summary>
-    public async Task<ParkedOutcome?> DropParkedAsync(string queueId, ParkedSelection selection, CancellationToken cancel) =>
-        await QueueAsync(queueId, cancel) is { } queue ? await ParkedMessages.DropAsync(_services.Store, queue, selection, cancel) : null;
+    public async Task<ParkedOutcome?> DropParkedAsync(string queueId, ParkedSelection selection, CancellationToken cancel)
+    {
+        ThrowIfDiscardsAreHeld();
+        return await QueueAsync(queueId, cancel) is { } queue ? await ParkedMessages.DropAsync(_services.Store, queue, selection, cancel) : null;
+    }
 
     /// <summary>A queue's first parked messages; null: no such queue.</summary>
     public async Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string queueId, CancellationToken cancel) =>
@@ -38,6 +41,7 @@ public sealed partial class Gateway
         {
             // Not while a configuration is applied: a channel may be about to take the queue.
             if (_state != GatewayState.Running) throw new OperationCanceledException("The gateway is not running: nothing was purged.");
+            ThrowIfDiscardsAreHeld();
             lock (_sync) idle = IdleQueues().FirstOrDefault(q => q.Id == queueId);
             forgotten = idle is null ? Task.CompletedTask : Forget(queueId);
         }
@@ -55,6 +59,12 @@ public sealed partial class Gateway
         ChannelBuffer? queue;
         lock (_sync) queue = _queues.GetValueOrDefault(queueId);
         return queue is null ? null : new PurgeOutcome(await queue.PurgeAsync(cancel), IsForgotten: false, 0);
+    }
+
+    private void ThrowIfDiscardsAreHeld()
+    {
+        if (_holdDiscards)
+            throw new InvalidOperationException("The configuration waits for its confirmation: until then nothing is discarded. Try again later.");
     }
 
     /// <summary>From here on the name is free: a channel that takes it gets a new queue.</summary>

@@ -2,6 +2,7 @@ using IoBufferEdge.Buffers;
 using IoBufferEdge.Channels;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control;
+using IoBufferEdge.Control.Configuring;
 using IoBufferEdge.Endpoints;
 using Microsoft.Extensions.Logging;
 
@@ -57,6 +58,7 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
     private Committer? _committer;
     private int _lastQueueNumber;
     private string? _configError;
+    private bool _holdDiscards;
     private (long From, TimeSpan Span)? _identify;
 
     public Gateway(GatewayConfig config, GatewayServices services)
@@ -71,6 +73,9 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
 
     /// <summary>Hash of the applied configuration, for the status.</summary>
     public string? ConfigHash { get; set; }
+
+    /// <summary>Who hands configurations over, for the status.</summary>
+    public IConfigControl? ConfigControl { get; set; }
 
     public GatewayConfig Config => _config;
 
@@ -133,17 +138,25 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
     }
 
     /// <summary>Goes over to another configuration. Channels that are the same in both are not touched.</summary>
+    /// <param name="holdDiscards">It may be taken back: from before it until the next one that is applied without this, no queue discards
+    /// anything, neither by a quota nor by age nor by a command.</param>
+    /// <param name="force">Ends that cannot be opened are tried again for ever instead of refusing the configuration.</param>
     /// <exception cref="ApplyException">Something could not stop or start; everything is as before.</exception>
-    public async Task ApplyAsync(GatewayConfig next)
+    public async Task ApplyAsync(GatewayConfig next, bool holdDiscards = false, bool force = false)
     {
         await _oneAtATime.WaitAsync();
+        var held = _holdDiscards;
         try
         {
-            await SwitchAsync(next);
+            // Held before anything of the new one is in force, let go when it is.
+            if (holdDiscards) HoldDiscards(true);
+            await SwitchAsync(next, force);
+            HoldDiscards(holdDiscards);
             _configError = null;
         }
         catch (ApplyException e)
         {
+            HoldDiscards(held);
             _configError = e.Message;
             Log.ConfigurationRefused(_services.Log, e.Message);
             throw;
@@ -230,6 +243,8 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
                     Uptime = _services.Time.GetElapsedTime(_startedAt),
                     ConfigHash = ConfigHash,
                     ConfigError = _configError,
+                    Config = ConfigControl?.Report,
+                    ConfirmWithin = ConfigControl?.ConfirmWithin,
                     Identifying = _identify is { } asked && _services.Time.GetElapsedTime(asked.From) < asked.Span,
                     Store = new StoreStatus(
                         _committer?.Failure?.Message, _committer?.Failure?.OutOfSpace ?? false, _opening?.Salvage, _opening?.Generation ?? 0, _life,
@@ -273,7 +288,7 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
         return _channels.TryGetValue(config.Id, out var channel) ? channel.Describe(status) : _queues[config.Id].Describe(status);
     }
 
-    private async Task SwitchAsync(GatewayConfig next)
+    private async Task SwitchAsync(GatewayConfig next, bool force)
     {
         var former = _config;
         var before = former.Channels.ToDictionary(c => c.Id, StringComparer.Ordinal);
@@ -299,7 +314,7 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
                 lock (_sync) queue = QueueFor(config);
                 if (!config.Enabled) continue;
                 var channel = NewChannel(config, queue);
-                await channel.OpenAsync();
+                if (!force) await channel.OpenAsync();
                 started.Add(channel);
             }
         }
@@ -353,38 +368,6 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
         _services.Time,
         _services.Random,
         _services.Log);
-
-    /// <summary>The channel's queue: the one it had, the one the store holds under its id, or a new one.</summary>
-    private ChannelBuffer QueueFor(ChannelConfig config)
-    {
-        var settings = SettingsFor(config);
-        if (_queues.TryGetValue(config.Id, out var queue))
-        {
-            queue.Configure(settings);
-            return queue;
-        }
-
-        var isNew = !_idle.Remove(config.Id, out var opening);
-        opening ??= new QueueOpening { Id = config.Id, Number = ++_lastQueueNumber };
-        return OpenQueue(opening, isNew, settings);
-    }
-
-    private ChannelBuffer OpenQueue(QueueOpening opening, bool isNew, QueueSettings settings)
-    {
-        var queue = new ChannelBuffer(
-            opening, isNew, _life, settings, _services.Store, _committer!, _memory.OpenAccount(), _clock!, _services.Time);
-        queue.OnLoss(range => Log.MessagesLost(_services.Log, opening.Id, range.First, range.Last));
-        return _queues[opening.Id] = queue;
-    }
-
-    private static QueueSettings SettingsFor(ChannelConfig config) => new()
-    {
-        Buffer = config.Buffer,
-        Delivery = ChannelRules.EffectiveDelivery(config),
-        SourceAcknowledges = config.Source.Ack is not null || config.Source.Type == EndpointType.RemoteIcombuffer,
-        WindowBytes = config.Destination.WindowBytes,
-        ResendBytes = ChannelRules.KeepsForRepeat(config.Destination) ? config.Destination.ResendBytes : null,
-    };
 
     private Channel? Find(string channelId)
     {

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using IoBufferEdge.Buffers;
+using IoBufferEdge.Control.Configuring;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Leds;
 
@@ -34,11 +35,18 @@ public sealed record GatewayStatus
     [JsonPropertyName("uptime_s")]
     public TimeSpan Uptime { get; init; }
 
-    /// <summary>Lowercase hex hash (XXH128) of the applied configuration file, or null for the built-in one.</summary>
+    /// <summary>Lowercase hex hash (XXH128) of the applied configuration, its whole document, or null for the built-in one.</summary>
     public string? ConfigHash { get; init; }
 
     /// <summary>Where the applied configuration came from, and why the last one offered was refused, if it was.</summary>
     public string? ConfigError { get; init; }
+
+    /// <summary>What became of the configuration wished for last.</summary>
+    public ConfigReport? Config { get; init; }
+
+    /// <summary>How long is left to confirm the configuration that runs; null: it is kept.</summary>
+    [JsonPropertyName("confirm_within_s")]
+    public TimeSpan? ConfirmWithin { get; init; }
 
     /// <summary>Somebody looks for this device: its LEDs alternate.</summary>
     public bool Identifying { get; init; }

@@ -178,6 +178,18 @@ public static partial class Log
     [LoggerMessage(520, LogLevel.Error, "Channel {Channel}: a request broke by a fault of ours and was answered 500.")]
     public static partial void RemoteBroke(ILogger log, string channel, Exception exception);
 
+    [LoggerMessage(530, LogLevel.Information, "The configuration {Hash} is tried: it must be confirmed within {Seconds} s.")]
+    public static partial void ConfigurationTried(ILogger log, string? hash, double seconds);
+
+    [LoggerMessage(531, LogLevel.Information, "The configuration {Hash} is confirmed and kept.")]
+    public static partial void ConfigurationKept(ILogger log, string? hash);
+
+    [LoggerMessage(532, LogLevel.Warning, "The last good configuration runs: {Hash} {Reason}")]
+    public static partial void ConfigurationRolledBack(ILogger log, string? hash, string reason);
+
+    [LoggerMessage(533, LogLevel.Error, "The state of the configuration cannot be written: {Reason}")]
+    public static partial void ConfigurationNotKept(ILogger log, string reason);
+
     [LoggerMessage(516, LogLevel.Critical, "The gateway broke down by a fault of its own; started again it goes on where it was.")]
     public static partial void Broken(ILogger log, Exception exception);
 }

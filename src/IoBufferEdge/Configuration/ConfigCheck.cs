@@ -52,7 +52,7 @@ public static class ConfigCheck
 
     private static string Count(int count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";
 
-    private static string Reason(string path, Exception error) => error switch
+    internal static string Reason(string path, Exception error) => error switch
     {
         FileNotFoundException or DirectoryNotFoundException => "there is no such file",
         UnauthorizedAccessException => Directory.Exists(path) ? "it is a folder" : "this user may not read it",

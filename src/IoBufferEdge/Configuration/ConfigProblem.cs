@@ -22,7 +22,11 @@ public sealed record ConfigProblem(ConfigSeverity Severity, string Path, string 
 /// <summary>What came of reading a configuration.</summary>
 /// <param name="Config">Null when there is an error among the problems.</param>
 /// <param name="Problems">All of them at once, in the order of the document's checks.</param>
-public sealed record ConfigResult(GatewayConfig? Config, IReadOnlyList<ConfigProblem> Problems);
+public sealed record ConfigResult(GatewayConfig? Config, IReadOnlyList<ConfigProblem> Problems)
+{
+    /// <summary>The files that the document names, absolute, by the path where each stands.</summary>
+    internal IReadOnlyDictionary<string, string> Files { get; init; } = new Dictionary<string, string>();
+}
 
 /// <summary>Gathers what is wrong while a document is read and then validated.</summary>
 /// <param name="baseDirectory">Relative file names in the document start here.</param>
@@ -33,12 +37,22 @@ internal sealed class ConfigProblems(string baseDirectory, SecretStore? secrets 
     private readonly HashSet<string> _unreadable = new(StringComparer.Ordinal);
     private readonly HashSet<string> _given = new(StringComparer.Ordinal);
 
+    private readonly Dictionary<string, string> _files = new(StringComparer.Ordinal);
+
+    /// <summary>Set where the document came over the network: what stands in it then is bound by rules.</summary>
+    public ForeignRules? Foreign { get; init; }
+
     public IReadOnlyList<ConfigProblem> All => _all;
+
+    public IReadOnlyDictionary<string, string> Files => _files;
 
     public bool AnyError => _all.Exists(p => p.Severity == ConfigSeverity.Error);
 
     /// <summary>What the top-level <c>buffer</c> says for every channel; read before <c>channels</c>.</summary>
     public BufferConfig BufferDefaults { get; set; } = new();
+
+    /// <summary>What the value at a path came over the network with this document.</summary>
+    public bool IsForeign(string path) => Foreign?.Judges(path) == true;
 
     public string FullPath(string file) => Path.GetFullPath(file, baseDirectory);
 
@@ -47,6 +61,14 @@ internal sealed class ConfigProblems(string baseDirectory, SecretStore? secrets 
     {
         if (name is not null && secrets is not null && !secrets.Has(name))
             Warn(at, $"names the secret {Spelling.Quote(name)}, which is not in {secrets.Folder}: set it with iobuffer secret set");
+    }
+
+    /// <summary>Notes a file that the document names; false: it must not, and that is reported.</summary>
+    public bool TakeFile(string path, string given, string full)
+    {
+        if (IsForeign(path) && Foreign!.WhyNotFile(given, full) is { } why) return Unreadable(path, why);
+        _files[path] = full;
+        return true;
     }
 
     public void MarkGiven(string path) => _given.Add(path);

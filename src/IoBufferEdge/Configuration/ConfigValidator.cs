@@ -12,6 +12,7 @@ internal static class ConfigValidator
     /// <summary>Returns the configuration with the limits that follow from it filled in.</summary>
     public static GatewayConfig Validate(GatewayConfig config, ConfigProblems problems)
     {
+        if (problems.Foreign is not null) ForeignRules.Check(config, problems);
         config = BoardRules.Apply(config, problems);
         for (var i = 0; i < config.Channels.Count; i++)
         {

@@ -7,6 +7,9 @@ namespace IoBufferEdge.Configuration;
 /// <summary>Finds what keeps a document from being JSON, and says so in words that name the line and what to do.</summary>
 internal static class JsonSyntax
 {
+    /// <summary>A configuration has seven levels, a message that brings one two more.</summary>
+    public const int MaxDepth = 32;
+
     /// <summary>Null: this is JSON, and all its strings are valid Unicode.</summary>
     public static ConfigProblem? Check(ReadOnlySpan<byte> utf8)
     {
@@ -18,6 +21,7 @@ internal static class JsonSyntax
         {
             while (reader.Read())
             {
+                if (reader.CurrentDepth >= MaxDepth) return Problem(utf8, (int)reader.TokenStartIndex, $"the document is nested deeper than {MaxDepth}");
                 if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && reader.ValueIsEscaped) reader.GetString();
             }
 

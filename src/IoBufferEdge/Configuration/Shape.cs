@@ -35,7 +35,7 @@ internal abstract class Shape
 internal abstract class Shape<T> : Shape
 {
     /// <summary>Reads a value, or reports what is wrong with it and returns false.</summary>
-    public bool TryRead(JsonElement json, string path, ConfigProblems problems, out T value) =>
+    public virtual bool TryRead(JsonElement json, string path, ConfigProblems problems, out T value) =>
         TryReadValue(json, path, problems, out value) || problems.Unreadable(path, $"must be {Expected}, but is {Describe(json)}");
 
     /// <summary>False: not of this shape; the caller says so.</summary>
@@ -191,6 +191,9 @@ internal sealed class FileShape : Shape<string>
         writer.WriteString("type", "string");
         writer.WriteString("pattern", "^[^\\u0000]+$");
     }
+
+    public override bool TryRead(JsonElement json, string path, ConfigProblems problems, out string value) =>
+        base.TryRead(json, path, problems, out value) && problems.TakeFile(path, json.GetString()!, value);
 
     protected override bool TryReadValue(JsonElement json, string path, ConfigProblems problems, out string value)
     {

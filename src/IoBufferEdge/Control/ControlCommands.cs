@@ -1,12 +1,15 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
+using IoBufferEdge.Control.Configuring;
 using IoBufferEdge.Secrets;
 
 namespace IoBufferEdge.Control;
 
 /// <summary>The commands of the control socket, each a call on the gateway.</summary>
 /// <param name="reloadAsync">Reads the configuration file again and applies it; completes with one sentence, or throws with one.</param>
-public sealed class ControlCommands(IGatewayControl gateway, SecretStore secrets, Func<ValueTask<string>> reloadAsync)
+/// <param name="config">The config commands; null: there are none.</param>
+public sealed class ControlCommands(
+    IGatewayControl gateway, SecretStore secrets, Func<ValueTask<string>> reloadAsync, ConfigCommands? config = null)
 {
     /// <summary>Long enough to walk along a row of cabinets.</summary>
     public static readonly TimeSpan IdentifyFor = TimeSpan.FromMinutes(1);
@@ -19,6 +22,7 @@ public sealed class ControlCommands(IGatewayControl gateway, SecretStore secrets
                 ?? (request.Command is "channel pause" or "channel resume" or "channel retry" or "park replay" ? NoChannel(id) : NoQueue(id));
         }
 
+        if (config is not null && await config.HandleAsync(request) is { } answer) return answer;
         return request.Command switch
         {
             "status" => new ControlResponse { Ok = true, Status = gateway.Status },
@@ -116,6 +120,6 @@ public sealed class ControlCommands(IGatewayControl gateway, SecretStore secrets
         ControlResponse.Failed($"There is no channel \"{id}\", and no queue of that name without one: \"status\" names them.");
 
     private static ControlResponse Unknown(string command) => ControlResponse.Failed(
-        $"There is no command \"{command}\": status, reload, identify, secret set|list, channel pause|resume|retry, queue peek|purge "
-        + "and park list|replay|drop are.");
+        $"There is no command \"{command}\": status, reload, identify, config show|apply|confirm|rollback, secret set|list, "
+        + "channel pause|resume|retry, queue peek|purge and park list|replay|drop are.");
 }

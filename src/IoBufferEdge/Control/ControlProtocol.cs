@@ -32,6 +32,15 @@ public sealed record ControlRequest
     /// <summary>secret set: its value, in base64.</summary>
     public byte[]? Value { get; init; }
 
+    /// <summary>config apply: the document.</summary>
+    public string? Document { get; init; }
+
+    /// <summary>config apply: where relative file names in it start.</summary>
+    public string? Folder { get; init; }
+
+    /// <summary>config apply: how long is left to confirm it; left out: it is kept at once.</summary>
+    public int? ConfirmTimeoutS { get; init; }
+
     /// <summary>queue peek, park replay and drop: so many messages at most.</summary>
     public int Count { get; init; } = int.MaxValue;
 }
@@ -62,6 +71,12 @@ public sealed record ControlResponse
 
     /// <summary>park replay and drop, queue purge: how far it is.</summary>
     public CommandProgress? Progress { get; init; }
+
+    /// <summary>The config commands: what became of the configuration wished for last.</summary>
+    public ConfigReport? Config { get; init; }
+
+    /// <summary>config show: the document that runs, without passwords.</summary>
+    public string? Document { get; init; }
 
     public static ControlResponse Done(string message) => new() { Ok = true, Message = message };
 

@@ -9,7 +9,8 @@ namespace IoBufferEdge.Control;
 /// <summary>
 /// The control socket: a Unix domain socket in the data folder on which local clients (the CLI) send one JSON object per line and get
 /// one line back for each, in order. Who may open the socket's file may use it: its owner and group. A line that is no request gets
-/// one error object and the conversation goes on. Limits: 16 KiB a line, 16 clients; one more is told so and closed.
+/// one error object and the conversation goes on. Limits: 512 KiB a line, for which a client's buffer
+/// grows as it needs, and 16 clients; one more is told so and closed.
 /// </summary>
 /// <param name="socketPath">Its former file is replaced: whoever holds the data folder's lock owns the name.</param>
 /// <param name="handleAsync">Answers a request; what it throws becomes the error's sentence.</param>
@@ -17,8 +18,10 @@ public sealed class ControlServer(
     string socketPath, Func<ControlRequest, CancellationToken, ValueTask<ControlResponse>> handleAsync, TimeProvider time, ILogger log)
     : IDisposable
 {
-    public const int MaxLineBytes = 16 * 1024;
+    public const int MaxLineBytes = 512 * 1024;
     public const int MaxClients = 16;
+
+    private const int FirstBufferBytes = 16 * 1024;
 
     private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromSeconds(1);
 
@@ -99,7 +102,7 @@ public sealed class ControlServer(
     private async Task ServeAsync(Socket client, CancellationToken cancel)
     {
         var decoder = FrameDecoder.Create(new FramingConfig { Type = FramingType.Line, Strip = true }, MaxLineBytes, OnOversize.Reject);
-        var buffer = new byte[decoder.BufferBytesNeeded];
+        var buffer = new byte[FirstBufferBytes];
         var held = 0;
         using (client)
         {
@@ -107,6 +110,7 @@ public sealed class ControlServer(
             {
                 while (true)
                 {
+                    if (held == buffer.Length) Array.Resize(ref buffer, Math.Min(2 * buffer.Length, decoder.BufferBytesNeeded));
                     var read = await client.ReceiveAsync(buffer.AsMemory(held), cancel);
                     held = await AnswerAsync(client, decoder, buffer, held + read, ended: read == 0, cancel);
                     if (read == 0) return;

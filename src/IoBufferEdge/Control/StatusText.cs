@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using IoBufferEdge.Buffers;
+using IoBufferEdge.Control.Configuring;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Secrets;
 
@@ -111,6 +112,14 @@ public static class StatusText
 
         if (status.Store.Error is { } error) yield return $"store: {(status.Store.OutOfSpace ? "out of space: " : "")}{error}";
         if (status.Store.Salvage is { } salvage) yield return $"store: {salvage}";
+        if (status.ConfirmWithin is { } left) yield return $"configuration: waits for its confirmation, {Span(left)} are left; then the former one comes back";
+        if (status.Config is { Status: ConfigStatus.Failed or ConfigStatus.RolledBack } report)
+        {
+            var what = report.Status == ConfigStatus.Failed ? "failed" : "was rolled back";
+            var errors = string.Join("; ", report.Errors.Select(e => $"{e.Path}: {e.Message}"));
+            yield return $"configuration: {report.Revision ?? report.Hash ?? "the one offered"} {what}: {errors}";
+        }
+
         if (status.ConfigError is { } configError) yield return $"configuration: {configError}";
         foreach (var channel in status.Channels)
         {

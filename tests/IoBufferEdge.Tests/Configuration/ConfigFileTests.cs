@@ -7,7 +7,7 @@ using static IoBufferEdge.Tests.Configuration.Document;
 
 namespace IoBufferEdge.Tests.Configuration;
 
-/// <summary>Files: the configuration's own, those it names, and the generations kept in the data folder.</summary>
+/// <summary>Files: the configuration's own, and those it names.</summary>
 public sealed class ConfigFileTests : IDisposable
 {
     private static readonly DateTimeOffset Begin = new(2020, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -64,49 +64,6 @@ public sealed class ConfigFileTests : IDisposable
     }
 
     [Fact]
-    public void What_was_saved_last_is_loaded_and_is_for_the_owners_eyes()
-    {
-        Assert.Null(ConfigFile.LoadStored(_folder));
-        Save("1");
-        Save("22");
-        Save("333");
-        Assert.Equal("333", Stored());
-        Assert.Equal(["config.json", "config.previous.json"], Directory.GetFiles(_folder).Select(Path.GetFileName).Order());
-        if (!OperatingSystem.IsWindows())
-            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(_folder, "config.json")));
-    }
-
-    [Theory]
-    [InlineData("")]
-    [InlineData("\0\0\0\0")]
-    [InlineData("{\"schema_version\": ")]
-    [InlineData(null)]
-    public void What_a_power_cut_leaves_of_the_last_generation_gives_way_to_the_one_before(string? left)
-    {
-        Save("1");
-        Save("2");
-        if (left is null) File.Delete(Path.Combine(_folder, "config.json"));
-        else Write("config.json", left);
-        Assert.Equal("1", Stored());
-
-        // The next one must not push the good generation out.
-        Save("3");
-        Assert.Equal("3", Stored());
-        File.Delete(Path.Combine(_folder, "config.json"));
-        Assert.Equal("1", Stored());
-    }
-
-    [Fact]
-    public void A_draft_that_was_never_renamed_is_no_generation()
-    {
-        Save("1");
-        Write("config.json.new", "2");
-        Assert.Equal("1", Stored());
-        Save("3");
-        Assert.Equal("3", Stored());
-    }
-
-    [Fact]
     public void Check_says_everything_in_lines_and_an_exit_code()
     {
         var good = Write("good.json", Of(Channel() + "," + Channel("""{"type":"udp","host":"127.0.0.1","port":1}""", id: "b")));
@@ -143,10 +100,6 @@ public sealed class ConfigFileTests : IDisposable
         var output = new StringWriter { NewLine = "\n" };
         return (ConfigCheck.Run(file, output), output.ToString());
     }
-
-    private void Save(string text) => ConfigFile.Save(_folder, Encoding.UTF8.GetBytes(text));
-
-    private string Stored() => Encoding.UTF8.GetString(ConfigFile.LoadStored(_folder)!);
 
     private string Write(string name, string text)
     {

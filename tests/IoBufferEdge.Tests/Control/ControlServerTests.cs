@@ -164,7 +164,7 @@ public sealed class ControlServerTests : IAsyncLifetime
         using var client = await ControlClient.ConnectAsync(SocketPath, Never);
         var endless = new byte[3 * ControlServer.MaxLineBytes];
         Array.Fill(endless, (byte)'x');
-        Assert.Contains("at most 16384 bytes", await client.AskLineAsync(endless, Never), StringComparison.Ordinal);
+        Assert.Contains("at most 524288 bytes", await client.AskLineAsync(endless, Never), StringComparison.Ordinal);
         var next = await client.AskLineAsync("\n{\"command\":\"reload\"}\n"u8.ToArray(), Never);
         Assert.Contains("\"ok\":true", next, StringComparison.Ordinal);
     }
