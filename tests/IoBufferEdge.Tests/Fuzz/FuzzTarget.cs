@@ -35,6 +35,7 @@ internal abstract class FuzzTarget : IDisposable
         "ack-mllp" => new MllpAckTarget(),
         "block" => new BlockTarget(),
         "config" => new ConfigTarget(),
+        "config-desired" => new DesiredTarget(),
         "control" => new ControlTarget(),
         "log" => new LogTarget(),
         "mark" => new MarkTarget(),
@@ -51,7 +52,8 @@ internal abstract class FuzzTarget : IDisposable
         FramingTarget.Framings.Keys
         .Concat(
         [
-            "ack-bytes", "ack-mllp", "block", "config", "control", "log", "mark", "modbus", "mqtt-command", "remote-batch", "serial-marks", "source-ack",
+            "ack-bytes", "ack-mllp", "block", "config", "config-desired", "control", "log", "mark", "modbus", "mqtt-command", "remote-batch",
+            "serial-marks", "source-ack",
         ]).Order();
 }
 
