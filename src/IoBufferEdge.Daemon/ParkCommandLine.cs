@@ -3,14 +3,9 @@ using IoBufferEdge.Control;
 
 namespace IoBufferEdge.Daemon;
 
-/// <summary>
-/// <c>iobuffer park</c>: messages that a destination refused and that were kept aside. Long work is asked for in parts, so that its progress
-/// shows and Ctrl-C ends it between two of them.
-/// </summary>
+/// <summary><c>iobuffer park</c>: messages that a destination refused and that were kept aside.</summary>
 internal sealed class ParkCommandLine(ControlCommandLine control, TextWriter errors)
 {
-    private const int PartMessages = 1000;
-
     public static Command Command(
         Argument<string> channel, Option<bool> yes, Option<string> data, Option<bool> json, Func<ParseResult, ControlCommandLine> client)
     {
@@ -29,7 +24,8 @@ internal sealed class ParkCommandLine(ControlCommandLine control, TextWriter err
     }
 
     private Task<int> ReplayAsync(string channel, long? sequence, CancellationToken cancel) => control.ConversationAsync(
-        client => InPartsAsync(client, Request("park replay", channel, sequence), null, "replayed", "Parked messages of {0} queued again: {1}{2}.", cancel),
+        client => new PartsOfWork(control, errors).RunAsync(
+            client, Request("park replay", channel, sequence), null, "replayed", "Parked messages of {0} queued again: {1}{2}.", cancel),
         cancel);
 
     private Task<int> DropAsync(string channel, long? sequence, bool all, bool yes, CancellationToken cancel)
@@ -47,39 +43,11 @@ internal sealed class ParkCommandLine(ControlCommandLine control, TextWriter err
                 ?? status?.IdleQueues.FirstOrDefault(q => q.Id == channel)?.Parked;
             var what = sequence is { } number ? $"parked message {number}" : $"the {parked} parked messages";
             if (parked is not null && Confirmation.Ask($"Drop {what} of {channel} for good?", yes, errors) is { } code) return code;
-            return await InPartsAsync(
+            return await new PartsOfWork(control, errors).RunAsync(
                 client, Request("park drop", channel, sequence), parked, "dropped", "Parked messages of {0} dropped for good: {1}{2}.", cancel);
         }, cancel);
     }
 
     private static ControlRequest Request(string command, string channel, long? sequence) =>
-        new() { Command = command, Channel = channel, From = sequence ?? 0, UpTo = sequence, Count = PartMessages };
-
-    /// <param name="sentence">{0}: the channel, {1}: how many messages, {2}: what was left out, if anything.</param>
-    private async Task<int> InPartsAsync(
-        ControlClient client, ControlRequest request, long? total, string done, string sentence, CancellationToken cancel)
-    {
-        var (messages, bytes, busy) = (0L, 0L, 0);
-        var bar = total is > PartMessages ? new ProgressLine(done, errors) : null;
-        while (true)
-        {
-            var answer = await client.AskAsync(request, cancel);
-            if (answer.Progress is not { } part) return control.Show(answer);
-            (messages, bytes, busy) = (messages + part.Messages, bytes + part.Bytes, busy + part.Busy);
-            bar?.Report(part.Next is null ? 1 : messages / (double)total!.Value);
-            if (part.Next is not { } next)
-            {
-                if (request.UpTo is { } one && request.From == one && messages + busy == 0)
-                    return control.Show(ControlResponse.Failed($"No message {one} is parked in {request.Channel}."));
-                var leftOut = busy == 0 ? "" : $"; another command has {busy} more";
-                var culture = System.Globalization.CultureInfo.InvariantCulture;
-                return control.Show(ControlResponse.Done(string.Format(culture, sentence, request.Channel, messages, leftOut)) with
-                {
-                    Progress = new CommandProgress(messages, bytes, busy, null, null),
-                });
-            }
-
-            request = request with { From = next, UpTo = part.UpTo };
-        }
-    }
+        new() { Command = command, Channel = channel, From = sequence ?? 0, UpTo = sequence, Count = PartsOfWork.Messages };
 }

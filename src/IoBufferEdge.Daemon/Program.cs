@@ -61,9 +61,17 @@ peek.SetAction((parsed, cancel) => Queue(parsed).PeekAsync(parsed.GetValue(chann
 var export = new Command("export", "Write a copy of all that wait to standard output; they stay where they are.") { channel, format, data };
 export.SetAction((parsed, cancel) =>
     Queue(parsed).ExportAsync(parsed.GetValue(channel)!, parsed.GetValue(format) == "raw", Console.OpenStandardOutput(), cancel));
+var from = new Option<long>("--from") { Description = "The first number wanted; left out: all that is kept.", HelpName = "N" };
+var upTo = new Option<long?>("--up-to") { Description = "The last number wanted.", HelpName = "N" };
+var replay = new Command("replay", "Send delivered messages once more that retain_bytes keeps: copies go to the end of the queue.")
+{
+    channel, from, upTo, data, json,
+};
+replay.SetAction((parsed, cancel) =>
+    Queue(parsed).ReplayAsync(parsed.GetValue(channel)!, parsed.GetValue(from), parsed.GetValue(upTo), cancel));
 var purge = new Command("purge", "Discard all that wait now, for good; a queue that has lost its channel is forgotten.") { channel, yes, data, json };
 purge.SetAction((parsed, cancel) => Queue(parsed).PurgeAsync(parsed.GetValue(channel)!, parsed.GetValue(yes), cancel));
-var queues = new Command("queue", "See to what waits in a channel's buffer.") { peek, export, purge };
+var queues = new Command("queue", "See to what waits in a channel's buffer.") { peek, export, replay, purge };
 
 var boardId = new Argument<string>("ID") { Description = "Id of a board, for device.board in the configuration." };
 var boardList = new Command("list", "Show the boards that are known.");

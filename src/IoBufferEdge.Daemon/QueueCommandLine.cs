@@ -53,6 +53,18 @@ internal sealed class QueueCommandLine(ControlCommandLine control, bool json, Te
         }
     }, cancel);
 
+    /// <param name="upTo">The last number wanted; null: all that is retained.</param>
+    public Task<int> ReplayAsync(string channel, long from, long? upTo, CancellationToken cancel) => control.ConversationAsync(async client =>
+    {
+        var status = (await client.AskAsync(new ControlRequest { Command = "status" }, cancel)).Status?.Channels.FirstOrDefault(c => c.Id == channel);
+        // How many messages are retained is not known, only their numbers: gaps in them make the bar end early.
+        var newest = Math.Min(upTo ?? long.MaxValue, status?.Cursor ?? 0);
+        var total = newest - Math.Max(from, status?.RetainedFrom ?? newest) + 1;
+        return await new PartsOfWork(control, errors).RunAsync(
+            client, new ControlRequest { Command = "queue replay", Channel = channel, From = from, UpTo = upTo, Count = PartsOfWork.Messages },
+            total, "replayed", "Delivered messages of {0} queued once more: {1}{2}.", cancel);
+    }, cancel);
+
     public Task<int> PurgeAsync(string channel, bool yes, CancellationToken cancel) => control.ConversationAsync(async client =>
     {
         var status = (await client.AskAsync(new ControlRequest { Command = "status" }, cancel)).Status;

@@ -10,11 +10,15 @@ namespace IoBufferEdge;
 public sealed partial class Gateway
 {
     /// <summary>Gives parked messages of a channel a new number at its queue's tail, in order; null: no such channel.</summary>
-    public async Task<ParkedOutcome?> ReplayParkedAsync(string channelId, ParkedSelection selection, CancellationToken cancel) =>
+    public async Task<SelectionOutcome?> ReplayParkedAsync(string channelId, MessageSelection selection, CancellationToken cancel) =>
         Find(channelId) is { } channel ? await ParkedMessages.ReplayAsync(_services.Store, channel.Buffer, selection, cancel) : null;
 
+    /// <summary>Sends retained messages of a channel once more, under new numbers at its queue's tail, in order; null: no such channel.</summary>
+    public async Task<SelectionOutcome?> ReplayRetainedAsync(string channelId, MessageSelection selection, CancellationToken cancel) =>
+        Find(channelId) is { } channel ? await RetainedMessages.ReplayAsync(_services.Store, channel.Buffer, selection, cancel) : null;
+
     /// <summary>Drops parked messages for good; null: no such queue.</summary>
-    public async Task<ParkedOutcome?> DropParkedAsync(string queueId, ParkedSelection selection, CancellationToken cancel)
+    public async Task<SelectionOutcome?> DropParkedAsync(string queueId, MessageSelection selection, CancellationToken cancel)
     {
         ThrowIfDiscardsAreHeld();
         return await QueueAsync(queueId, cancel) is { } queue ? await ParkedMessages.DropAsync(_services.Store, queue, selection, cancel) : null;

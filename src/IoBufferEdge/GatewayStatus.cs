@@ -129,6 +129,12 @@ public sealed record ChannelStatus
 
     public long MaxBytes { get; init; }
 
+    /// <summary>Payload of delivered messages that is kept on disk for a replay.</summary>
+    public long RetainedBytes { get; init; }
+
+    /// <summary>The number from which on they are kept; null: none are.</summary>
+    public long? RetainedFrom { get; init; }
+
     public long MemoryUsedBytes { get; init; }
 
     /// <summary>Age of the oldest undelivered message in running time; null when there is none.</summary>

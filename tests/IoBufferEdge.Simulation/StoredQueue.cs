@@ -82,6 +82,8 @@ internal sealed class StoredBatch(CommitBatch batch)
         ForgetsKeys = [.. q.ForgetsKeys],
         Receiver = q.Receiver,
         Unparks = [.. q.Unparks],
+        RetainAfter = q.RetainAfter,
+        Withholds = [.. q.Withholds],
         Discards = [.. q.Discards],
     };
 }
@@ -152,6 +154,13 @@ internal sealed class StoredQueue
 
     public ReceiverNote Receiver { get; private set; } = ReceiverNote.None;
 
+    public RetainMark? RetainAfter { get; private set; }
+
+    public List<SequenceRange> Withheld { get; private init; } = [];
+
+    /// <summary>Blocks up to here may go.</summary>
+    private long NeededAfter => Math.Min(Cursor, RetainAfter?.Sequence ?? Cursor);
+
     public long Bytes => Blocks.Sum(block => (long)block.Bytes.Length) + Parks.Values.Sum(block => (long)block.Bytes.Length);
 
     public StoredQueue Clone() => new()
@@ -170,6 +179,8 @@ internal sealed class StoredQueue
         Held = new Dictionary<string, IReadOnlyList<LifeMark>>(Held),
         Keys = new Dictionary<UInt128, long>(Keys),
         Receiver = Receiver,
+        RetainAfter = RetainAfter,
+        Withheld = [.. Withheld],
     };
 
     public void Apply(QueueCommit commit, List<StoredBlock> blocks, List<StoredBlock> parks)
@@ -190,6 +201,8 @@ internal sealed class StoredQueue
         foreach (var (key, number) in commit.Keys) Keys[key] = number;
         foreach (var key in commit.ForgetsKeys) Keys.Remove(key);
         if (commit.Receiver is { } receiver) Receiver = receiver;
+        RetainAfter = commit.RetainAfter;
+        Withheld.AddRange(commit.Withholds);
         foreach (var block in blocks) Insert(block);
         foreach (var park in parks) Parks[park.First] = park;
         foreach (var number in commit.Unparks) Parks.Remove(number);
@@ -200,7 +213,8 @@ internal sealed class StoredQueue
         }
 
         // Records that the cursor has passed stay for a while, as on the real engine: a stop may set the cursor back.
-        Blocks.RemoveAll(block => block.Last <= Cursor);
+        Blocks.RemoveAll(block => block.Last <= NeededAfter);
+        Withheld.RemoveAll(range => range.Last <= NeededAfter);
         while (Lives.Count > PassedKept && Lives[PassedKept].Gap.Last <= Cursor) Lives.RemoveAt(0);
         while (Discards.Count > PassedKept && Discards[PassedKept].Last <= Cursor) Discards.RemoveAt(0);
     }
@@ -248,6 +262,9 @@ internal sealed class StoredQueue
             Held = [.. Held.Select(h => (h.Key, h.Value))],
             Keys = [.. Keys.OrderBy(k => k.Value).Select(k => (k.Key, k.Value))],
             Receiver = Receiver,
+            RetainAfter = RetainAfter,
+            RetainMarks = [.. whole.Where(block => block.Last < Cursor).Select(block => new RetainMark(block.Last, block.TotalsAfter().Bytes))],
+            Withheld = [.. Withheld],
             Discarded = [.. Discards.Where(range => range.Last > Cursor).Distinct().OrderBy(range => range.First)],
             Lost = Holes(whole),
         };

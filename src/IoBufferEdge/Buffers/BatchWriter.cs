@@ -85,7 +85,7 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         foreach (var (segment, queue, span) in _written) contents.Index.Add(segment, queue, span);
         foreach (var commit in batch.Queues)
             if (!commit.Removes)
-                contents.Index.Trim(commit.Queue, commit.Cursor);
+                contents.Index.Trim(commit.Queue, contents.Queues[commit.Queue].NeededAfter);
         foreach (var queue in _removed) contents.Index.Remove(queue);
     }
 
@@ -108,11 +108,12 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         if (commit.BeginsLife is { } life) AddLife(commit.Queue, queue, life);
         foreach (var renamed in commit.RenamesLives) AddLife(commit.Queue, queue, renamed);
         AddRemote(commit, queue);
-        foreach (var discard in commit.Discards) AddDiscard(commit.Queue, queue, discard);
+        foreach (var discard in commit.Discards) AddRange(commit.Queue, 'D', queue.Discards, discard);
+        AddRetained(commit, queue);
         ForgetPassed(commit.Queue, queue);
 
         PutRecord(StoreRecords.QueueKey('K', commit.Queue), StoreRecords.State(queue));
-        if (contents.Open.TryGetValue(commit.Queue, out var open)) TrimOpen(commit.Queue, open, commit.Cursor);
+        if (contents.Open.TryGetValue(commit.Queue, out var open)) TrimOpen(commit.Queue, open, queue.NeededAfter);
     }
 
     private QueueState QueueFor(QueueCommit commit)
@@ -176,18 +177,27 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         PutRecord(StoreRecords.QueueKey('R', commit.Queue), StoreRecords.Receiver(receiver));
     }
 
-    private void AddDiscard(int number, QueueState queue, SequenceRange discard)
+    /// <summary>A range that goes on where the last one ends becomes one with it.</summary>
+    private void AddRange(int number, char kind, List<SequenceRange> ranges, SequenceRange range)
     {
-        var first = discard.First;
-        if (queue.Discards.Count > 0 && queue.Discards[^1] is var last && discard.First >= last.First && discard.First <= last.Last + 1)
+        if (ranges.Count > 0 && ranges[^1] is var last && range.First >= last.First && range.First <= last.Last + 1)
         {
-            first = last.First;
-            queue.Discards.RemoveAt(queue.Discards.Count - 1);
-            discard = new SequenceRange(first, Math.Max(last.Last, discard.Last));
+            ranges.RemoveAt(ranges.Count - 1);
+            range = new SequenceRange(last.First, Math.Max(last.Last, range.Last));
         }
 
-        queue.Discards.Add(discard);
-        PutRecord(StoreRecords.NumberKey('D', number, first), StoreRecords.I64(discard.Last));
+        ranges.Add(range);
+        PutRecord(StoreRecords.NumberKey(kind, number, range.First), StoreRecords.I64(range.Last));
+    }
+
+    private void AddRetained(QueueCommit commit, QueueState queue)
+    {
+        foreach (var range in commit.Withholds) AddRange(commit.Queue, 'U', queue.Withheld, range);
+        if (commit.RetainAfter == queue.RetainAfter) return;
+        queue.RetainAfter = commit.RetainAfter;
+        var key = StoreRecords.QueueKey('T', commit.Queue);
+        if (commit.RetainAfter is { } after) PutRecord(key, StoreRecords.I64(after.Sequence, after.Bytes));
+        else _changes.Delete(RecordsFamily, key);
     }
 
     private void ForgetPassed(int number, QueueState queue)
@@ -195,11 +205,13 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         ForgetPassed(number, 'L', queue.Lives, life => life.Gap.Last <= queue.Cursor, life => life.BeginsAt);
         ForgetPassed(number, 'D', queue.Discards, discard => discard.Last <= queue.Cursor, discard => discard.First);
         ForgetPassed(number, 'X', queue.Missed, missed => missed.Last <= queue.Cursor, missed => missed.First);
+        ForgetPassed(number, 'U', queue.Withheld, withheld => withheld.Last <= queue.NeededAfter, withheld => withheld.First, kept: 0);
     }
 
-    private void ForgetPassed<T>(int number, char kind, List<T> records, Predicate<T> isPassed, Func<T, long> key)
+    private void ForgetPassed<T>(
+        int number, char kind, List<T> records, Predicate<T> isPassed, Func<T, long> key, int kept = StoreRecords.PassedKept)
     {
-        while (records.Count > StoreRecords.PassedKept && isPassed(records[StoreRecords.PassedKept]))
+        while (records.Count > kept && isPassed(records[kept]))
         {
             _changes.Delete(RecordsFamily, StoreRecords.NumberKey(kind, number, key(records[0])));
             records.RemoveAt(0);
@@ -236,7 +248,7 @@ internal sealed class BatchWriter(RocksEngine engine, StoreContents contents, Ro
         _changes.DeleteRange(
             MessagesFamily, StoreRecords.BlockKey(contents.OpenSegment, number, 0), StoreRecords.BlockKeyEnd(contents.OpenSegment, number));
         _changes.Delete(RecordsFamily, StoreRecords.QueueKey('K', number));
-        foreach (var kind in "LDPXMIR")
+        foreach (var kind in "LDPXMIRTU")
             _changes.DeleteRange(RecordsFamily, StoreRecords.QueueKey(kind, number), StoreRecords.QueueKeyEnd(kind, number));
     }
 

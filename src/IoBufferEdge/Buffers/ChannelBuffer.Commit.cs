@@ -105,7 +105,7 @@ public sealed partial class ChannelBuffer
     {
         if (_closed) return new CommitNeed(long.MaxValue, false);
         if (!_begun || RecordsMayGo || _purge is { IsPlanned: false } || _last > _reservedUpTo - ReservationSize / 2) return new CommitNeed(0, false);
-        if (_flushing && _cursor != _syncedCursor) return new CommitNeed(0, false);
+        if ((_flushing && _cursor != _syncedCursor) || MustGiveUpRetained) return new CommitNeed(0, false);
 
         var due = long.MaxValue;
         if (CursorLag > 0)
@@ -165,10 +165,13 @@ public sealed partial class ChannelBuffer
             var settled = Math.Max(Math.Max(cursor, _durable), _committingLast);
             _committingDiscards = [.. _pendingDiscards.Where(d => d.Range.Last <= settled)];
             var records = _committingParks + _committingUnparks + _committingDiscards.Length;
-            if (blocks.Count == 0 && cursor == _syncedCursor && _committingReservation == _reservedUpTo && records == 0 && !RemoteIsDue) return null;
+            var givesUpRetained = MustGiveUpRetained;
+            if (blocks.Count == 0 && cursor == _syncedCursor && _committingReservation == _reservedUpTo && records == 0 && !RemoteIsDue
+                && !givesUpRetained) return null;
 
             _committedCursor = cursor;
             NoteLag();
+            FollowRetained(new RetainMark(cursor, cursorTotals.Bytes));
             return new QueueCommit
             {
                 Queue = Number,
@@ -187,6 +190,9 @@ public sealed partial class ChannelBuffer
                 Keys = _remote.TakeKeys(settled),
                 ForgetsKeys = _remote.TakeForgotten(),
                 Receiver = TakeReceiver(),
+                RetainAfter = RetainAfter,
+                GivesUpRetained = givesUpRetained,
+                Withholds = _retained.TakeWithheld(),
             };
         }
     }
@@ -207,6 +213,7 @@ public sealed partial class ChannelBuffer
 
             SettlePending();
             SettleRemote();
+            _retained.Settle();
             ReachOverGaps();
             _committingFirst = _committingLast = _committingMessages = 0;
             _syncedCursor = _committedCursor;

@@ -77,6 +77,8 @@ public sealed partial class ChannelBuffer
             ReservedUpTo = _reservedUpTo,
             Blocks = blocks,
             Discards = [.. _gaps.SettledBetween(first, _writeBack.Last)],
+            RetainAfter = RetainAfter,
+            Withholds = _retained.TakeWithheld(),
         };
     }
 

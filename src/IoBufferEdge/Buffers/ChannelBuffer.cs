@@ -102,6 +102,7 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
         _lives = [.. opening.Lives.Where(l => l.BeginsAt < beginsAt), _life];
         _remote = new SenderMarks(opening);
         _receiver = _syncedReceiver = opening.Receiver;
+        _retained = new RetainedPart(opening);
 
         _cursorTotals = opening.TotalsAtCursor;
         _lastTotals = _durableTotals = opening.LastDurable > opening.Cursor ? opening.TotalsAtEnd : opening.TotalsAtCursor;
@@ -273,6 +274,8 @@ public sealed partial class ChannelBuffer : IMessageSink, ISenderQueue, IDisposa
                 UnsecuredBytes = unsecured.Bytes,
                 BufferedBytes = Buffered.Bytes,
                 MaxBytes = _settings.Buffer.MaxBytes,
+                RetainedBytes = RetainedBytes,
+                RetainedFrom = RetainedBytes > 0 ? _retained.After.Sequence + 1 : null,
                 MemoryUsedBytes = _memory.UsedBytes,
                 OldestAge = OldestAge(),
                 Delivery = _settings.Delivery == DeliveryMode.CutThrough ? "cut_through" : "durable_first",

@@ -54,6 +54,15 @@ public sealed class QueueCommit
     /// <summary>Numbers discarded by policy; the store forgets the record once the cursor has passed it.</summary>
     public IReadOnlyList<SequenceRange> Discards { get; init; } = [];
 
+    /// <summary>Delivered messages above it stay for a replay; null: the queue retains none.</summary>
+    public RetainMark? RetainAfter { get; init; }
+
+    /// <summary>What was retained goes, to make room.</summary>
+    public bool GivesUpRetained { get; init; }
+
+    /// <summary>Numbers that a replay must not send: parked or discarded.</summary>
+    public IReadOnlyList<SequenceRange> Withholds { get; init; } = [];
+
     /// <summary>All marks of senders whose messages are in this batch: what they say of each is in it, or was in one before.</summary>
     public IReadOnlyList<(string Sender, IReadOnlyList<LifeMark> Lives)> Held { get; init; } = [];
 

@@ -7,7 +7,7 @@ namespace IoBufferEdge.Buffers;
 /// What it promises. A batch is atomic: after a crash all of it is there, or none. When <see cref="CommitAsync"/> returns, the
 /// batch and everything before it survive a power cut. When it throws, the outcome is unknown: the batch may be readable now and
 /// gone after a power cut; the caller reopens and writes it again. What <see cref="OpenAsync"/> reports is durable.
-/// The store trims by itself: a block goes once a durable cursor has reached its last number.
+/// The store trims by itself: a block goes once a durable cursor has reached its last number, and what the queue retains does not.
 /// Calls: one <see cref="OpenAsync"/> first; then one <see cref="CommitAsync"/>, <see cref="ReopenAsync"/> or <see cref="ReserveAsync"/>
 /// at a time, reads beside it.
 /// </summary>
@@ -133,6 +133,15 @@ public sealed record QueueOpening
     public IReadOnlyList<(UInt128 Key, long Number)> Keys { get; init; } = [];
 
     public ReceiverNote Receiver { get; init; } = ReceiverNote.None;
+
+    /// <summary>Delivered messages above it are there for a replay; null: the queue retains none.</summary>
+    public RetainMark? RetainAfter { get; init; }
+
+    /// <summary>Ends of runs of blocks in the retained part, ascending.</summary>
+    public IReadOnlyList<RetainMark> RetainMarks { get; init; } = [];
+
+    /// <summary>Numbers of the retained part that were not delivered.</summary>
+    public IReadOnlyList<SequenceRange> Withheld { get; init; } = [];
 }
 
 /// <summary>How many messages and payload bytes a queue has taken since it was made, up to some sequence number.</summary>

@@ -5,19 +5,6 @@ namespace IoBufferEdge.Buffers;
 /// <param name="Origin">Where it came into the chain of instances; no route: here.</param>
 public sealed record ParkedMessage(long Sequence, MessageFlags Flags, int Bytes, byte[] Preview, MessageOrigin Origin = default);
 
-/// <summary>Which parked messages a command takes.</summary>
-/// <param name="From">Numbers at or above.</param>
-/// <param name="UpTo">Numbers at or below; null: up to the newest that is parked now.</param>
-/// <param name="Count">So many messages at most; the outcome says where to go on.</param>
-public sealed record ParkedSelection(long From = 0, long? UpTo = null, int Count = int.MaxValue);
-
-/// <summary>What came of a command over parked messages.</summary>
-/// <param name="Messages">So many were taken.</param>
-/// <param name="Busy">So many were left out because another command has them.</param>
-/// <param name="Next">Where to go on; null: at the end.</param>
-/// <param name="UpTo">The newest number that belongs to the command.</param>
-public sealed record ParkedOutcome(int Messages, long Bytes, int Busy, long? Next, long UpTo);
-
 /// <summary>Looks at what is parked, puts it back into the queue, or drops it; one message is in memory at a time.</summary>
 internal static class ParkedMessages
 {
@@ -42,7 +29,7 @@ internal static class ParkedMessages
     /// Each gets a new number at the tail; its record is forgotten once the new message is secured. A crash in between replays it twice.
     /// What is parked again meanwhile is not taken up again.
     /// </summary>
-    public static async Task<ParkedOutcome> ReplayAsync(IBufferStore store, ChannelBuffer queue, ParkedSelection selection, CancellationToken cancel)
+    public static async Task<SelectionOutcome> ReplayAsync(IBufferStore store, ChannelBuffer queue, MessageSelection selection, CancellationToken cancel)
     {
         var walk = await Walk.BeginAsync(store, queue, selection);
         while (await walk.NextAsync() is { } sequence)
@@ -69,7 +56,7 @@ internal static class ParkedMessages
     /// <summary>
     /// Drops them for good, <see cref="DropBatch"/> in one batch: after a crash each is parked or discarded. Completes when that is durable.
     /// </summary>
-    public static async Task<ParkedOutcome> DropAsync(IBufferStore store, ChannelBuffer queue, ParkedSelection selection, CancellationToken cancel)
+    public static async Task<SelectionOutcome> DropAsync(IBufferStore store, ChannelBuffer queue, MessageSelection selection, CancellationToken cancel)
     {
         var walk = await Walk.BeginAsync(store, queue, selection);
         var batch = new List<(long Sequence, int Bytes)>(DropBatch);
@@ -113,12 +100,12 @@ internal static class ParkedMessages
         private int _busy;
         private long _bytes;
 
-        private Walk(IBufferStore store, ChannelBuffer queue, ParkedSelection selection, long upTo) =>
+        private Walk(IBufferStore store, ChannelBuffer queue, MessageSelection selection, long upTo) =>
             (_store, _queue, _count, _from, _upTo) = (store, queue, selection.Count, selection.From, upTo);
 
-        public ParkedOutcome Outcome => new(_messages, _bytes, _busy, _ended ? null : _from, _upTo);
+        public SelectionOutcome Outcome => new(_messages, _bytes, _busy, _ended ? null : _from, _upTo);
 
-        public static async ValueTask<Walk> BeginAsync(IBufferStore store, ChannelBuffer queue, ParkedSelection selection) =>
+        public static async ValueTask<Walk> BeginAsync(IBufferStore store, ChannelBuffer queue, MessageSelection selection) =>
             new(store, queue, selection, selection.UpTo ?? await NewestAsync(store, queue));
 
         public async ValueTask<long?> NextAsync()

@@ -8,7 +8,7 @@ internal readonly record struct BlockCheck(bool IsSound, long First, long Last, 
 /// <summary>One queue as a verification reads it: its blocks come by segment, ascending in each.</summary>
 internal sealed class QueueCheck(int number, QueueState state, MarkEntry? mark)
 {
-    private readonly List<SequenceRange> _held = [];
+    private readonly RangeList _held = [];
     private readonly SortedSet<long> _parkedAbove = [];
     private readonly List<string> _damage = [];
     private BlockCheck? _before;
@@ -57,7 +57,7 @@ internal sealed class QueueCheck(int number, QueueState state, MarkEntry? mark)
         if (block.Last <= state.Cursor) return;
         // A batch that failed was written again: the same messages twice.
         if (!_held.Exists(h => h.Contains(block.Last))) _waitingBytes += block.WaitingBytes;
-        Hold(new SequenceRange(Math.Max(block.First, state.Cursor + 1), block.Last));
+        _held.Merge(new SequenceRange(Math.Max(block.First, state.Cursor + 1), block.Last));
     }
 
     public void EndSegment() => _before = null;
@@ -85,23 +85,4 @@ internal sealed class QueueCheck(int number, QueueState state, MarkEntry? mark)
     private List<SequenceRange> Missing() => StoreContents.Subtract(
         new SequenceRange(state.Cursor + 1, Math.Max(state.LastWritten, mark?.LastDurable ?? 0)),
         [.. _held, .. state.Lives.Select(l => l.Gap), .. state.Discards, .. state.Missed, .. _parkedAbove.Select(n => new SequenceRange(n, n))]);
-
-    /// <summary>Kept merged and ascending: a sound queue is one range per life.</summary>
-    private void Hold(SequenceRange range)
-    {
-        var at = _held.FindIndex(h => h.Last + 1 >= range.First);
-        if (at < 0)
-        {
-            _held.Add(range);
-            return;
-        }
-
-        while (at < _held.Count && _held[at].First <= range.Last + 1)
-        {
-            range = new SequenceRange(Math.Min(range.First, _held[at].First), Math.Max(range.Last, _held[at].Last));
-            _held.RemoveAt(at);
-        }
-
-        _held.Insert(at, range);
-    }
 }

@@ -232,6 +232,10 @@ public sealed class RocksBufferStore : IBufferStore
             Held = [.. queue.Held.Select(h => (h.Key, h.Value))],
             Keys = [.. queue.Keys.OrderBy(k => k.Value).Select(k => (k.Key, k.Value))],
             Receiver = queue.Receiver,
+            RetainAfter = queue.RetainAfter,
+            RetainMarks = [.. _contents.Index.From(number, queue.NeededAfter + 1).Select(s => s.Span).Where(s => s.Last < queue.Cursor)
+                .OrderBy(s => s.Last).Select(s => new RetainMark(s.Last, s.TotalsAfter.Bytes))],
+            Withheld = [.. queue.Withheld],
         };
     }
 
@@ -271,7 +275,7 @@ public sealed class RocksBufferStore : IBufferStore
         if (markNow || _markIsDue && _time.GetElapsedTime(_markWrittenAt) >= MarkEvery) WriteMark();
         else if (_markIsDue) _markTimer.Change(MarkEvery, Timeout.InfiniteTimeSpan); // for the last commit before a rest
         // What was purged gives its room back at once, and not with the next segment.
-        if (!hasBlocks && _ballast.HeldBytes > 0 && batch.Queues.Exists(q => q.Removes || q.Discards.Count > 0)) _writer!.DeleteUnneeded();
+        if (!hasBlocks && _ballast.HeldBytes > 0 && batch.Queues.Exists(q => q.Removes || q.Discards.Count > 0 || q.GivesUpRetained)) _writer!.DeleteUnneeded();
         if (_ballast.HeldBytes > 0) return;
         // On a full medium only records are written, and no segment is switched: what was delivered gives its room back here.
         if (!hasBlocks) _writer!.DeleteUnneeded();

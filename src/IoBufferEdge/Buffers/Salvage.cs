@@ -213,6 +213,7 @@ internal sealed class Salvage(RocksStoreOptions options, Mark? foundMark, Random
 
         using var batch = engine.NewBatch();
         batch.DeleteRange(RecordsFamily, StoreRecords.SummaryKey(0), [(byte)'S' + 1]);
+        batch.DeleteRange(RecordsFamily, "T"u8, "V"u8); // what was delivered is not retained over a salvage: it must not be taken for what waits
         Put(batch, StoreRecords.Version, StoreRecords.VersionValue(random.NextInt64(1, long.MaxValue)));
         foreach (var (number, entry) in _mark?.Queues ?? new Dictionary<int, MarkEntry>())
             AddQueueOfMark(engine, batch, number, entry);

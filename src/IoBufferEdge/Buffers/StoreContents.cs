@@ -150,6 +150,8 @@ internal sealed class StoreContents
             queue.Lives.Add(new LifeRecord(StoreRecords.ReadI64(value), begin, StoreRecords.ReadI64(value, 1))));
         ForEachNumber(engine, 'D', (queue, first, value) => queue.Discards.Add(new SequenceRange(first, StoreRecords.ReadI64(value))));
         ForEachNumber(engine, 'X', (queue, first, value) => queue.Missed.Add(new SequenceRange(first, StoreRecords.ReadI64(value))));
+        ForEachQueue(engine, 'T', (queue, _, value) => queue.RetainAfter = new RetainMark(StoreRecords.ReadI64(value), StoreRecords.ReadI64(value, 1)));
+        ForEachNumber(engine, 'U', (queue, first, value) => queue.Withheld.Add(new SequenceRange(first, StoreRecords.ReadI64(value))));
         ForEachQueue(engine, 'M', (queue, key, value) => queue.Held[StoreRecords.SenderOf(key)] = StoreRecords.ReadMarks(value));
         ForEachQueue(engine, 'I', (queue, key, value) => queue.Keys[StoreRecords.IdempotencyHashOf(key)] = StoreRecords.ReadI64(value));
         ForEachQueue(engine, 'R', (queue, _, value) => queue.Receiver = StoreRecords.ReadReceiver(value));
@@ -173,7 +175,7 @@ internal sealed class StoreContents
             Summarized.Add(segment);
             foreach (var (queue, span) in StoreRecords.ReadSummary(value.ToArray()))
             {
-                if (!Queues.TryGetValue(queue, out var state) || span.Last <= state.Cursor) continue;
+                if (!Queues.TryGetValue(queue, out var state) || span.Last <= state.NeededAfter) continue;
                 Index.Add(segment, queue, span);
                 Account(queue, span.First, span.Last);
             }
@@ -205,15 +207,15 @@ internal sealed class StoreContents
                 continue;
             }
 
-            AddScanned(segment, queue, state.Cursor, block.Header, iterator.Value.Length);
+            AddScanned(segment, queue, state.NeededAfter, block.Header, iterator.Value.Length);
         }
 
         iterator.ThrowIfFailed();
     }
 
-    private void AddScanned(uint segment, int queue, long cursor, in BlockHeader header, int bytes)
+    private void AddScanned(uint segment, int queue, long neededAfter, in BlockHeader header, int bytes)
     {
-        if (header.LastSequence > cursor)
+        if (header.LastSequence > neededAfter)
         {
             Index.Add(segment, queue, new BlockSpan(header.FirstSequence, header.LastSequence, header.TotalsAfter));
             Account(queue, header.FirstSequence, header.LastSequence);

@@ -23,6 +23,8 @@ namespace IoBufferEdge.Buffers;
 ///   'L' queue u16, begin u64  i64 life, i64 recovered up to: "this life begins here"; explains the gap between the two
 ///   'D' queue u16, first u64  i64 last: numbers discarded by policy
 ///   'X' queue u16, first u64  i64 last: numbers that a salvage could not find
+///   'T' queue u16             i64 number, i64 payload bytes taken up to it: what was delivered above it is retained for a replay
+///   'U' queue u16, first u64  i64 last: numbers that lie there and were not delivered, but discarded or parked
 ///   'P' queue u16, number u64 a block of the one parked message
 ///   'M' queue u16, sender     per life, oldest first: i64 life, i64 mark, i64 claimed: what came from another instance's queue, whose name
 ///                             ("device/channel", UTF-8) the key ends with
@@ -35,7 +37,7 @@ namespace IoBufferEdge.Buffers;
 ///   where the engine's own checksum covers several.
 /// </code>
 /// Records of kind L, D and X are forgotten some time after the cursor has passed them: the newest <see cref="PassedKept"/> stay,
-/// because a stop may set the cursor back.
+/// because a stop may set the cursor back. Those of kind U go with the blocks that they speak of.
 /// </summary>
 internal static class StoreRecords
 {
@@ -270,6 +272,15 @@ internal sealed class QueueState
 
     /// <summary>What a salvage could not find, ascending.</summary>
     public List<SequenceRange> Missed { get; } = [];
+
+    /// <summary>Delivered messages above it are retained; null: none are.</summary>
+    public RetainMark? RetainAfter { get; set; }
+
+    /// <summary>Numbers of the retained part that were not delivered.</summary>
+    public List<SequenceRange> Withheld { get; } = [];
+
+    /// <summary>Blocks up to here may go.</summary>
+    public long NeededAfter => Math.Min(Cursor, RetainAfter?.Sequence ?? Cursor);
 
     public Dictionary<string, IReadOnlyList<LifeMark>> Held { get; } = new(StringComparer.Ordinal);
 

@@ -141,7 +141,6 @@ internal static class ConfigValidator
         }
 
         if (buffer.TtlS > 0) problems.Warn(Where("ttl_s"), "lets messages be discarded when they get too old; 0 never loses one");
-        if (buffer.RetainBytes > 0) problems.Warn(Where("retain_bytes"), "keeps nothing for a replay yet, it only forces delivery durable_first");
         if (buffer.Compression != BlockCompression.None) problems.Warn(Where("compression"), "has no effect yet: nothing is compressed");
         if (buffer.CommitBytes > buffer.MaxUnsecuredBytes)
         {
@@ -212,11 +211,11 @@ internal static class ConfigValidator
 
     private static void CheckDiskBudget(GatewayConfig config, ConfigProblems problems)
     {
-        var total = config.Channels.Where(c => c.Enabled).Sum(c => (decimal)c.Buffer.MaxBytes);
+        var total = config.Channels.Where(c => c.Enabled).Sum(c => (decimal)c.Buffer.MaxBytes + c.Buffer.RetainBytes);
         if (total > config.Buffer.DeviceMaxBytes && problems.IsReadable("buffer.device_max_bytes"))
         {
             problems.Warn("buffer.device_max_bytes",
-                $"is {config.Buffer.DeviceMaxBytes}, the channels' max_bytes together {total}: not all can fill their buffers at once");
+                $"is {config.Buffer.DeviceMaxBytes}, the channels' max_bytes and retain_bytes together {total}: not all can fill their buffers at once");
         }
     }
 }

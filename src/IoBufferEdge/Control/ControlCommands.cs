@@ -19,7 +19,7 @@ public sealed class ControlCommands(
         if (request.Channel is { } id)
         {
             return await OnChannelAsync(request, id, cancel)
-                ?? (request.Command is "channel pause" or "channel resume" or "channel retry" or "park replay" ? NoChannel(id) : NoQueue(id));
+                ?? (request.Command is "channel pause" or "channel resume" or "channel retry" or "park replay" or "queue replay" ? NoChannel(id) : NoQueue(id));
         }
 
         if (config is not null && await config.HandleAsync(request) is { } answer) return answer;
@@ -30,7 +30,7 @@ public sealed class ControlCommands(
             "identify" => Identify(),
             "secret list" => new ControlResponse { Ok = true, Secrets = secrets.List() },
             "secret set" => SetSecret(request.Secret ?? "", request.Value),
-            "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "park drop" or "queue peek" or "queue purge" =>
+            "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "park drop" or "queue peek" or "queue replay" or "queue purge" =>
                 ControlResponse.Failed($"\"{request.Command}\" needs the id of a channel in the key \"channel\"."),
             _ => Unknown(request.Command),
         };
@@ -66,6 +66,10 @@ public sealed class ControlCommands(
                 return await gateway.ReadQueueAsync(id, request.From, request.Offset, request.Count, cancel) is { } page
                     ? new ControlResponse { Ok = true, Queued = [.. page.Messages.Select(Entry)], LastSequence = page.LastSequence }
                     : null;
+            case "queue replay":
+                return await gateway.ReplayRetainedAsync(id, Selection(request), cancel) is { } copied
+                    ? Done($"Delivered messages of {id} queued once more: {copied.Messages}", copied)
+                    : null;
             case "park list":
                 return await gateway.ListParkedAsync(id, cancel) is { } parked
                     ? new ControlResponse { Ok = true, Parked = [.. parked.Select(Entry)] }
@@ -85,9 +89,9 @@ public sealed class ControlCommands(
         }
     }
 
-    private static ParkedSelection Selection(ControlRequest request) => new(request.From, request.UpTo, request.Count);
+    private static MessageSelection Selection(ControlRequest request) => new(request.From, request.UpTo, request.Count);
 
-    private static ControlResponse Done(string message, ParkedOutcome outcome)
+    private static ControlResponse Done(string message, SelectionOutcome outcome)
     {
         var busy = outcome.Busy == 0 ? "" : $"; another command has {outcome.Busy} more";
         return ControlResponse.Done($"{message}{busy}.") with
@@ -121,5 +125,5 @@ public sealed class ControlCommands(
 
     private static ControlResponse Unknown(string command) => ControlResponse.Failed(
         $"There is no command \"{command}\": status, reload, identify, config show|apply|confirm|rollback, secret set|list, "
-        + "channel pause|resume|retry, queue peek|purge and park list|replay|drop are.");
+        + "channel pause|resume|retry, queue peek|replay|purge and park list|replay|drop are.");
 }

@@ -17,10 +17,10 @@ public sealed record ControlRequest
     /// <summary>channel resume: how, where the receiver does not hold what it should.</summary>
     public ResumeChoice? Choice { get; init; }
 
-    /// <summary>queue peek, park replay and drop: the first number wanted.</summary>
+    /// <summary>queue peek and replay, park replay and drop: the first number wanted.</summary>
     public long From { get; init; }
 
-    /// <summary>park replay and drop: the last number wanted; left out: the newest that is parked now.</summary>
+    /// <summary>queue replay, park replay and drop: the last number wanted; left out: the newest that is there now.</summary>
     public long? UpTo { get; init; }
 
     /// <summary>queue peek: bytes of the message <see cref="From"/> itself that are not wanted again.</summary>
@@ -41,7 +41,7 @@ public sealed record ControlRequest
     /// <summary>config apply: how long is left to confirm it; left out: it is kept at once.</summary>
     public int? ConfirmTimeoutS { get; init; }
 
-    /// <summary>queue peek, park replay and drop: so many messages at most.</summary>
+    /// <summary>queue peek and replay, park replay and drop: so many messages at most.</summary>
     public int Count { get; init; } = int.MaxValue;
 }
 
@@ -69,7 +69,7 @@ public sealed record ControlResponse
     /// <summary>secret list: never their values.</summary>
     public IReadOnlyList<SecretEntry>? Secrets { get; init; }
 
-    /// <summary>park replay and drop, queue purge: how far it is.</summary>
+    /// <summary>park replay and drop, queue replay and purge: how far it is.</summary>
     public CommandProgress? Progress { get; init; }
 
     /// <summary>The config commands: what became of the configuration wished for last.</summary>

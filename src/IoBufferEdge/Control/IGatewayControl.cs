@@ -34,10 +34,13 @@ public interface IGatewayControl
     Task<IReadOnlyList<ParkedMessage>?> ListParkedAsync(string queueId, CancellationToken cancel);
 
     /// <summary>Puts parked messages at the queue's tail under new numbers, in order.</summary>
-    Task<ParkedOutcome?> ReplayParkedAsync(string channelId, ParkedSelection selection, CancellationToken cancel);
+    Task<SelectionOutcome?> ReplayParkedAsync(string channelId, MessageSelection selection, CancellationToken cancel);
+
+    /// <summary>Queues copies of delivered messages that are retained (<c>retain_bytes</c>), under new numbers, in order.</summary>
+    Task<SelectionOutcome?> ReplayRetainedAsync(string channelId, MessageSelection selection, CancellationToken cancel);
 
     /// <summary>Drops parked messages for good; the channel may be disabled, or gone.</summary>
-    Task<ParkedOutcome?> DropParkedAsync(string queueId, ParkedSelection selection, CancellationToken cancel);
+    Task<SelectionOutcome?> DropParkedAsync(string queueId, MessageSelection selection, CancellationToken cancel);
 }
 
 /// <summary>What a purge discarded.</summary>

@@ -39,6 +39,7 @@ public static class StatusMetrics
         PerChannel("iobuffer_buffer_size_messages", MetricKind.Gauge, "Messages that wait to be delivered.", c => c.Ledger.Buffered),
         PerChannel("iobuffer_buffer_size_bytes", MetricKind.Gauge, "Payload bytes that wait to be delivered.", c => c.BufferedBytes),
         PerChannel("iobuffer_buffer_max_size_bytes", MetricKind.Gauge, "The channel's quota.", c => c.MaxBytes),
+        PerChannel("iobuffer_retained_bytes", MetricKind.Gauge, "Payload bytes of delivered messages that are kept for a replay.", c => c.RetainedBytes),
         PerChannel("iobuffer_parked_messages", MetricKind.Gauge, "Messages that the destination refused and that were put aside.",
             c => c.Ledger.Parked),
         new("iobuffer_discarded_messages_total", MetricKind.Counter, "Messages discarded: by a policy the operator chose, or by damage.",

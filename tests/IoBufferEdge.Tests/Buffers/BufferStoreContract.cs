@@ -97,6 +97,50 @@ public abstract class BufferStoreContract
     }
 
     [Fact]
+    public async Task What_is_retained_stays_readable_behind_the_cursor_and_over_a_restart_until_it_is_let_go()
+    {
+        QueueCommit Commit(long cursor, long? retainAfter, params SequenceRange[] withholds) => new()
+        {
+            Queue = 1,
+            Cursor = cursor,
+            TotalsAtCursor = new QueueTotals(cursor, cursor * MessageBytes),
+            ReservedUpTo = 1000,
+            RetainAfter = retainAfter is { } after ? new RetainMark(after, after * MessageBytes) : null,
+            Withholds = withholds,
+        };
+        await using (var store = CreateStore())
+        {
+            await store.OpenAsync();
+            await store.CommitAsync(Batch(Create(1, new TestBlock(1, 1, 10), new TestBlock(1, 11, 20), new TestBlock(1, 21, 30))));
+            await store.CommitAsync(Batch(Commit(25, 12, new SequenceRange(14, 15), new SequenceRange(16, 16))));
+        }
+
+        await using (var store = CreateStore())
+        {
+            var queue = Assert.Single((await store.OpenAsync()).Queues);
+            Assert.Equal((25L, 30L, new RetainMark(12, 12 * MessageBytes)), (queue.Cursor, queue.LastDurable, queue.RetainAfter));
+            Assert.Equal([14, 15, 16], queue.Withheld.SelectMany(r => Enumerable.Range((int)r.First, (int)r.Count)));
+            Assert.All(queue.RetainMarks, mark => Assert.Equal(mark.Sequence * MessageBytes, mark.Bytes));
+            Assert.Empty(queue.Lost);
+            Assert.Equal([new SequenceRange(13, 20), new SequenceRange(21, 30)], await ReadAllAsync(store, 1, 13));
+            await store.CommitAsync(Batch(Commit(30, 20)));
+        }
+
+        await using (var store = CreateStore())
+        {
+            var queue = Assert.Single((await store.OpenAsync()).Queues);
+            Assert.Equal((30L, 30L, 20L), (queue.Cursor, queue.LastDurable, queue.RetainAfter?.Sequence));
+            Assert.Empty(queue.Withheld);
+            Assert.Equal([new SequenceRange(21, 30)], await ReadAllAsync(store, 1, 21));
+            await store.CommitAsync(Batch(Commit(30, null)));
+        }
+
+        await using var last = CreateStore();
+        Assert.Null(Assert.Single((await last.OpenAsync()).Queues).RetainAfter);
+        Assert.Empty(await ReadAllAsync(last, 1, 21));
+    }
+
+    [Fact]
     public async Task A_cursor_that_falls_brings_its_messages_along()
     {
         await using (var store = CreateStore())

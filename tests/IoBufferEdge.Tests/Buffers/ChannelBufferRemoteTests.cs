@@ -108,7 +108,7 @@ public sealed class ChannelBufferRemoteTests
         rig.Elapse(500);
         rig.Crash();
         rig.Elapse(50);
-        rig.Do(async () => Assert.Equal(1, (await ParkedMessages.ReplayAsync(rig.Store, rig.Buffer, new ParkedSelection(), default)).Messages));
+        rig.Do(async () => Assert.Equal(1, (await ParkedMessages.ReplayAsync(rig.Store, rig.Buffer, new MessageSelection(), default)).Messages));
         Assert.Equal([.. expected[3..], expected[2]], Waiting(rig));
     }
 

@@ -7,7 +7,7 @@ namespace IoBufferEdge.Tests.Buffers;
 public sealed class OperatorTests
 {
     private static readonly LinkEnd Orderly = new(true, "closed");
-    private static readonly ParkedSelection All = new();
+    private static readonly MessageSelection All = new();
 
     [Fact]
     public void What_is_dropped_is_discarded_for_good()
@@ -15,11 +15,11 @@ public sealed class OperatorTests
         var rig = new BufferRig();
         rig.Park(1, 600);
         Assert.Equal((600, 0), (rig.Buffer.Ledger.Parked, rig.Buffer.Ledger.Discarded));
-        var outcome = Drop(rig, new ParkedSelection(From: 7, UpTo: 7));
+        var outcome = Drop(rig, new MessageSelection(From: 7, UpTo: 7));
         Assert.Equal((1, 20L, null), (outcome.Messages, outcome.Bytes, outcome.Next));
-        Assert.Equal(0, Drop(rig, new ParkedSelection(From: 7, UpTo: 7)).Messages);
+        Assert.Equal(0, Drop(rig, new MessageSelection(From: 7, UpTo: 7)).Messages);
 
-        var part = Drop(rig, new ParkedSelection(Count: 300));
+        var part = Drop(rig, new MessageSelection(Count: 300));
         Assert.Equal((300, 302L, 600L), (part.Messages, part.Next, part.UpTo));
         foreach (var power in (bool[])[false, true])
         {
@@ -28,7 +28,7 @@ public sealed class OperatorTests
             Assert.Equal(299, Listed(rig).Count);
         }
 
-        var rest = Drop(rig, new ParkedSelection(part.Next!.Value, part.UpTo));
+        var rest = Drop(rig, new MessageSelection(part.Next!.Value, part.UpTo));
         Assert.Equal((299, null), (rest.Messages, rest.Next));
         Assert.Empty(Listed(rig));
         Assert.Equal((600, 600, 0), (rig.Buffer.Ledger.Received, rig.Buffer.Ledger.Discarded, rig.Buffer.Ledger.Imbalance));
@@ -47,7 +47,7 @@ public sealed class OperatorTests
             {
                 // In several batches, so that a crash finds some of them done.
                 for (var from = 1; from <= Parked; from += 10)
-                    await ParkedMessages.DropAsync(rig.Store, rig.Buffer, new ParkedSelection(from, from + 9), default);
+                    await ParkedMessages.DropAsync(rig.Store, rig.Buffer, new MessageSelection(from, from + 9), default);
             });
             rig.Elapse(ms);
             rig.Crash(power: true);
@@ -73,12 +73,12 @@ public sealed class OperatorTests
         rig.Park(1, Parked);
         rig.Disk.CommitFailureRate = 0.2;
         rig.Disk.ReadTimeMax = TimeSpan.FromMilliseconds(2);
-        var outcomes = new List<(bool Drop, ParkedOutcome Outcome)>();
+        var outcomes = new List<(bool Drop, SelectionOutcome Outcome)>();
         for (var i = 0; i < 4; i++)
         {
             var drop = i % 2 == 1;
             rig.Begin(async () => outcomes.Add((drop, drop
-                ? await ParkedMessages.DropAsync(rig.Store, rig.Buffer, new ParkedSelection(From: 20), default)
+                ? await ParkedMessages.DropAsync(rig.Store, rig.Buffer, new MessageSelection(From: 20), default)
                 : await ParkedMessages.ReplayAsync(rig.Store, rig.Buffer, All, default))));
             rig.Elapse(7);
         }
@@ -104,9 +104,9 @@ public sealed class OperatorTests
     {
         var rig = new BufferRig();
         rig.Park(1, 5);
-        var part = Drop(rig, new ParkedSelection(Count: 2));
+        var part = Drop(rig, new MessageSelection(Count: 2));
         rig.Park(6, 3);
-        Assert.Equal(3, Drop(rig, new ParkedSelection(part.Next!.Value, part.UpTo)).Messages);
+        Assert.Equal(3, Drop(rig, new MessageSelection(part.Next!.Value, part.UpTo)).Messages);
         Assert.Equal([6, 7, 8], Listed(rig).Select(m => (int)m.Sequence));
     }
 
@@ -274,9 +274,9 @@ public sealed class OperatorTests
         Assert.True(delivered.Add(number), $"seed {seed}: {number} came twice");
     }
 
-    private static ParkedOutcome Drop(BufferRig rig, ParkedSelection selection)
+    private static SelectionOutcome Drop(BufferRig rig, MessageSelection selection)
     {
-        ParkedOutcome? outcome = null;
+        SelectionOutcome? outcome = null;
         rig.Do(async () => outcome = await ParkedMessages.DropAsync(rig.Store, rig.Buffer, selection, default));
         return outcome!;
     }

@@ -28,7 +28,7 @@ public sealed class ParkedMessagesTests
         Assert.All(listed, m => Assert.Equal((100, 32), (m.Bytes, m.Preview.Length)));
 
         var replayed = 0;
-        rig.Do(async () => replayed = (await ParkedMessages.ReplayAsync(rig.Store, rig.Buffer, new ParkedSelection(), default)).Messages);
+        rig.Do(async () => replayed = (await ParkedMessages.ReplayAsync(rig.Store, rig.Buffer, new MessageSelection(), default)).Messages);
         rig.Elapse(1000);
         Assert.Equal((Parked, 0), (replayed, rig.Buffer.Ledger.Parked));
         Assert.Equal([MessageFlags.Damaged, MessageFlags.None], rig.Read(0, 0, 2).Messages.Select(m => m.Flags));

@@ -170,7 +170,6 @@ public sealed class ConfigValidatorTests
     [InlineData("\"when_full\":\"drop_oldest\"",
         "warning: WHERE.when_full: lets messages be discarded when the buffer is full; block never loses one")]
     [InlineData("\"ttl_s\":60", "warning: WHERE.ttl_s: lets messages be discarded when they get too old; 0 never loses one")]
-    [InlineData("\"retain_bytes\":1", "warning: WHERE.retain_bytes: keeps nothing for a replay yet, it only forces delivery durable_first")]
     [InlineData("\"compression\":\"zstd\"", "warning: WHERE.compression: has no effect yet: nothing is compressed")]
     [InlineData("\"max_unsecured_bytes\":262143",
         "error: WHERE.commit_bytes: must be at most max_unsecured_bytes, 262143, where the source stops, but is 262144")]

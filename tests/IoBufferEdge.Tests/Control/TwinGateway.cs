@@ -34,13 +34,16 @@ internal sealed class TwinGateway : IGatewayControl
         : new QueuePage(
             from > 7 ? [] : [new QueuedMessage(7, Snapshots.Noon, MessageFlags.Partial, 5, "hello"u8.ToArray()[offset..Math.Min(5, offset + 2)])], 7));
 
-    public Task<ParkedOutcome?> ReplayParkedAsync(string channelId, ParkedSelection selection, CancellationToken cancel) =>
-        Task.FromResult(Call("replay", channelId) ? new ParkedOutcome(1, 2, 0, null, 7) : null);
+    public Task<SelectionOutcome?> ReplayParkedAsync(string channelId, MessageSelection selection, CancellationToken cancel) =>
+        Task.FromResult(Call("replay", channelId) ? new SelectionOutcome(1, 2, 0, null, 7) : null);
+
+    public Task<SelectionOutcome?> ReplayRetainedAsync(string channelId, MessageSelection selection, CancellationToken cancel) =>
+        Task.FromResult(Call("replay retained", channelId) ? new SelectionOutcome(3, 30, 0, selection.From < 10 ? 10 : null, 12) : null);
 
     /// <summary>Two messages, one a request; a third is another command's.</summary>
-    public Task<ParkedOutcome?> DropParkedAsync(string queueId, ParkedSelection selection, CancellationToken cancel) =>
+    public Task<SelectionOutcome?> DropParkedAsync(string queueId, MessageSelection selection, CancellationToken cancel) =>
         Task.FromResult(Call("drop", queueId)
-            ? new ParkedOutcome(1, 2, selection.From == 0 ? 0 : 1, selection.From == 0 ? 8 : null, selection.UpTo ?? 9)
+            ? new SelectionOutcome(1, 2, selection.From == 0 ? 0 : 1, selection.From == 0 ? 8 : null, selection.UpTo ?? 9)
             : null);
 
     /// <summary>The queue <c>former</c> has no channel.</summary>
