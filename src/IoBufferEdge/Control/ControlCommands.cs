@@ -30,7 +30,8 @@ public sealed class ControlCommands(
             "identify" => Identify(),
             "secret list" => new ControlResponse { Ok = true, Secrets = secrets.List() },
             "secret set" => SetSecret(request.Secret ?? "", request.Value),
-            "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "park drop" or "queue peek" or "queue replay" or "queue purge" =>
+            "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "park drop"
+                or "queue peek" or "queue replay" or "queue purge" =>
                 ControlResponse.Failed($"\"{request.Command}\" needs the id of a channel in the key \"channel\"."),
             _ => Unknown(request.Command),
         };

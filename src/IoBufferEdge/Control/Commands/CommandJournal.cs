@@ -148,8 +148,11 @@ internal sealed record CommandPayload
     /// <summary>park: list, replay or drop.</summary>
     public string? Action { get; init; }
 
-    /// <summary>park: the one message; left out: all.</summary>
+    /// <summary>park, replay: the one message; left out: all.</summary>
     public long? Sequence { get; init; }
+
+    /// <summary>replay: the first number wanted.</summary>
+    public long? From { get; init; }
 
     /// <summary>secret_set: the secret's name.</summary>
     public string? Name { get; init; }

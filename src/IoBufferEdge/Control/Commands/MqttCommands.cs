@@ -24,6 +24,9 @@ public sealed class MqttCommands(
 
     public static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(60);
 
+    /// <summary>Messages that are asked for at once.</summary>
+    private const int PartMessages = 1000;
+
     private static readonly TimeSpan RestartAfter = TimeSpan.FromSeconds(1);
 
     private readonly SemaphoreSlim _oneAtATime = new(1, 1);
@@ -125,9 +128,9 @@ public sealed class MqttCommands(
     {
         var status = gateway.Status;
         if (type == "secret_set" && !overTls) return "A secret is taken over TLS alone: enable mqtt.tls.";
-        if (type is "pause" or "resume" or "retry_now" or "park" or "purge" && asked.Channel is null) return $"{type} needs the id of a channel in channel.";
+        if (type is "pause" or "resume" or "retry_now" or "replay" or "park" or "purge" && asked.Channel is null) return $"{type} needs the id of a channel in channel.";
         if (type == "park" && asked.Action is not ("list" or "replay" or "drop")) return "park needs list, replay or drop in action.";
-        if (IsDestructive(type, asked) && asked.BootId != status.BootId)
+        if (IsDestructive(type, asked) && (string.IsNullOrEmpty(status.BootId) || asked.BootId != status.BootId))
             return "The command destroys and must carry the present boot_id, which stands in state and in this answer.";
         if (type is "purge" or "factory_reset" && (status.ConfigHash is null || asked.ConfigHash != status.ConfigHash))
             return "The command must carry the present config_hash, which stands in state.";
@@ -178,7 +181,9 @@ public sealed class MqttCommands(
                 return await ParkAsync(asked, cancel);
             case "update" or "factory_reset":
                 return ControlResponse.Failed($"This installation has no image: {type} is done with its package manager.");
-            case "replay" or "support_bundle":
+            case "replay":
+                return await InPartsAsync(asked, $"Delivered messages of {asked.Channel} queued once more", gateway.ReplayRetainedAsync, cancel);
+            case "support_bundle":
                 return ControlResponse.Failed($"This version knows no {type} over MQTT.");
             default:
                 var command = type switch { "pause" or "resume" => $"channel {type}", "retry_now" => "channel retry", "purge" => "queue purge", _ => type };
@@ -199,18 +204,25 @@ public sealed class MqttCommands(
                 : ControlResponse.Done($"{parked.Count} parked: {string.Join(", ", parked.Select(p => $"{p.Sequence} ({p.Bytes} bytes)").Take(100))}");
         }
 
-        var (messages, from, upTo) = (0L, asked.Sequence ?? 0, asked.Sequence);
-        while (true)
+        return asked.Action == "drop"
+            ? await InPartsAsync(asked, $"Parked messages of {id} dropped for good", gateway.DropParkedAsync, cancel)
+            : await InPartsAsync(asked, $"Parked messages of {id} queued again", gateway.ReplayParkedAsync, cancel);
+    }
+
+    /// <summary>Of work that takes too long the answer tells how far it came, and where to go on.</summary>
+    private static async Task<ControlResponse> InPartsAsync(
+        CommandPayload asked, string done, Func<string, MessageSelection, CancellationToken, Task<SelectionOutcome?>> actAsync, CancellationToken cancel)
+    {
+        var (messages, from, upTo) = (0L, asked.From ?? asked.Sequence ?? 0, asked.Sequence);
+        while (!cancel.IsCancellationRequested)
         {
-            var selection = new ParkedSelection(from, upTo, 1000);
-            var part = asked.Action == "drop"
-                ? await gateway.DropParkedAsync(id, selection, cancel)
-                : await gateway.ReplayParkedAsync(id, selection, cancel);
-            if (part is not { } outcome) return NoQueue(id);
+            if (await actAsync(asked.Channel!, new MessageSelection(from, upTo, PartMessages), cancel) is not { } outcome) return NoQueue(asked.Channel!);
             messages += outcome.Messages;
-            if (outcome.Next is { } next) (from, upTo) = (next, outcome.UpTo);
-            else return ControlResponse.Done($"Parked messages of {id} {(asked.Action == "drop" ? "dropped for good" : "queued again")}: {messages}.");
+            if (outcome.Next is not { } next) return ControlResponse.Done($"{done}: {messages}.");
+            (from, upTo) = (next, outcome.UpTo);
         }
+
+        return ControlResponse.Failed($"{done}: {messages}; the rest, from {from} on, did not end within {TimeLimit.TotalSeconds} s.");
     }
 
     private static ControlResponse NoQueue(string id) => ControlResponse.Failed($"There is no channel or queue \"{id}\".");
