@@ -46,7 +46,8 @@ internal static class GatewayKeys
                     ("drop_newest", WhenFull.DropNewest)), (b, v) => b with { WhenFull = v })
             .Key("ttl_s", "Messages older than this are discarded and counted; 0: never (0).",
                 Integer(0, int.MaxValue), (b, v) => b with { TtlS = v })
-            .Key("retain_bytes", "How much of what was delivered is kept for a replay; everything is written then (0).", Bytes(0), (b, v) => b with { RetainBytes = v })
+            .Key("retain_bytes", "How much of what was delivered is kept for a replay; everything is written then (0).", Bytes(0),
+                (b, v) => b with { RetainBytes = v })
             .Key("delivery", "Deliver at once and write what is not confirmed in time, or write everything first (cut_through).",
                 new WordShape<DeliveryMode>(("cut_through", DeliveryMode.CutThrough), ("durable_first", DeliveryMode.DurableFirst)),
                 (b, v) => b with { Delivery = v })

@@ -19,7 +19,8 @@ public sealed class ControlCommands(
         if (request.Channel is { } id)
         {
             return await OnChannelAsync(request, id, cancel)
-                ?? (request.Command is "channel pause" or "channel resume" or "channel retry" or "park replay" or "queue replay" ? NoChannel(id) : NoQueue(id));
+                ?? (request.Command is "channel pause" or "channel resume" or "channel retry" or "park replay" or "queue replay"
+                    ? NoChannel(id) : NoQueue(id));
         }
 
         if (config is not null && await config.HandleAsync(request) is { } answer) return answer;

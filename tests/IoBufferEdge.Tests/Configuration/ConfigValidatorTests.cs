@@ -186,7 +186,7 @@ public sealed class ConfigValidatorTests
     [Fact]
     public void Buffers_that_cannot_all_be_filled_are_a_warning() =>
         Assert.Equal(
-            ["warning: buffer.device_max_bytes: is 67108864, the channels' max_bytes together 1073741824: "
+            ["warning: buffer.device_max_bytes: is 67108864, the channels' max_bytes and retain_bytes together 1073741824: "
                 + "not all can fill their buffers at once"],
             Problems(Of(Channel(), """, "buffer":{"device_max_bytes":67108864}""")));
 

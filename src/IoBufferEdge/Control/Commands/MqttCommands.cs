@@ -128,7 +128,8 @@ public sealed class MqttCommands(
     {
         var status = gateway.Status;
         if (type == "secret_set" && !overTls) return "A secret is taken over TLS alone: enable mqtt.tls.";
-        if (type is "pause" or "resume" or "retry_now" or "replay" or "park" or "purge" && asked.Channel is null) return $"{type} needs the id of a channel in channel.";
+        if (type is "pause" or "resume" or "retry_now" or "replay" or "park" or "purge" && asked.Channel is null)
+            return $"{type} needs the id of a channel in channel.";
         if (type == "park" && asked.Action is not ("list" or "replay" or "drop")) return "park needs list, replay or drop in action.";
         if (IsDestructive(type, asked) && (string.IsNullOrEmpty(status.BootId) || asked.BootId != status.BootId))
             return "The command destroys and must carry the present boot_id, which stands in state and in this answer.";
