@@ -59,9 +59,9 @@ internal static class RetainedMessages
                 var sequence = read.Header.FirstSequence + i;
                 var message = payload[..read.Length(i)];
                 payload = payload[message.Length..];
-                if (sequence > upTo) return;
                 if (sequence < from) continue;
-                Last = sequence;
+                Last = Math.Min(sequence, upTo); // a gap of a million numbers may lie before the block: it is passed in one step
+                if (sequence > upTo) return;
                 if (queue.NextRetained(sequence - 1) == sequence) Messages.Add(new Copy(message.ToArray(), read.Flags(i), read.Origin(i, routes)));
             }
         }

@@ -79,6 +79,18 @@ public sealed class RetainedMessagesTests
     }
 
     [Fact]
+    public void The_gap_of_a_restart_before_what_waits_is_passed_in_one_step()
+    {
+        var rig = Delivered(1, 10, Retaining(1 << 20));
+        rig.Crash(power: true);
+        rig.AppendAll(11, 3, Bytes);
+        rig.Elapse(1000);
+        rig.Disk.ReadTimeMax = TimeSpan.FromMilliseconds(2); // a read for each number of the gap would take a quarter of an hour
+        Assert.Equal((10, null), (Replay(rig, All) is var outcome ? outcome.Messages : 0, outcome.Next));
+        Assert.Equal([11, 12, 13, .. Enumerable.Range(1, 10)], Deliver(rig));
+    }
+
+    [Fact]
     public void Without_retain_bytes_nothing_is_kept()
     {
         var rig = Delivered(1, 50, new QueueSettings { Delivery = DeliveryMode.DurableFirst });
