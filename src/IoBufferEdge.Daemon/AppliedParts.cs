@@ -1,10 +1,11 @@
 using IoBufferEdge.Boards;
 using IoBufferEdge.Configuration;
+using IoBufferEdge.Control.Mqtt;
 
 namespace IoBufferEdge.Daemon;
 
 /// <summary>All that a configuration changes, in one step. Only the gateway can refuse it, so that it comes first.</summary>
-internal sealed class AppliedParts(Gateway gateway, FrontPanel panel, MetricsServer metrics, RemoteServer remote)
+internal sealed class AppliedParts(Gateway gateway, FrontPanel panel, MetricsServer metrics, RemoteServer remote, MqttLink link)
 {
     /// <summary>A line may be an LED's on the one board and a transmitter's on the other: the panel lets go before, and takes up behind.</summary>
     /// <exception cref="ApplyException">The former configuration goes on.</exception>
@@ -25,6 +26,7 @@ internal sealed class AppliedParts(Gateway gateway, FrontPanel panel, MetricsSer
         gateway.ConfigHash = hash;
         await metrics.ListenAsync(config.Http?.MetricsListen);
         await remote.ListenAsync(config);
+        link.Use(MqttTarget.Of(config, gateway.Status.DeviceId));
     }
 
     public static Board? BoardOf(GatewayConfig config) => config.Device.Board is { } id ? BoardFiles.Find(id) : null;

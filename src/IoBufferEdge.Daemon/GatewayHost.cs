@@ -1,9 +1,13 @@
 using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.Json;
 using IoBufferEdge.Boards;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control;
+using IoBufferEdge.Control.Commands;
 using IoBufferEdge.Control.Configuring;
+using IoBufferEdge.Control.Mqtt;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Endpoints.Remote;
 using IoBufferEdge.Endpoints.Serial;
@@ -121,10 +125,32 @@ internal sealed class GatewayHost
         await metrics.ListenAsync(config.Http?.MetricsListen);
         await using var remote = new RemoteServer(hub, _time, log);
         await remote.ListenAsync(config);
+        ConfigKeeper? keeper = null;
+        var redactor = new Redactor(_secrets);
+        using var journal = CommandJournal.Open(folder.Commands);
+        using var ordered = new MqttCommands(gateway, _secrets, redactor, journal, () => gateway.Config.Mqtt?.Commands, () => _stop.TrySetResult(), _time, log);
+        var duties = new MqttDuties(
+            () => gateway.Status,
+            desired =>
+            {
+                redactor.Learn(desired.Span, folder.Secrets);
+                return keeper!.OfferAsync(desired);
+            },
+            ordered.HandleAsync,
+            () => JsonSerializer.SerializeToUtf8Bytes(keeper!.Report, ControlJson.Default.ConfigReport))
+        {
+            Redact = json => redactor.RedactJson(json.Span),
+        };
+        using var link = new MqttLink(new MqttNetBroker(_secrets, _time, log), duties, new DeviceReadings("/"), _time, random, log);
+        gateway.Mqtt = () => link.Status;
         using var meter = StatusMetrics.Publish(() => gateway.Status);
-        using var keeper = new ConfigKeeper(
-            _store, _source, start, new AppliedParts(gateway, panel, metrics, remote).ApplyAsync, () => NotUp(gateway.Status), _time, log);
+        using var configuring = keeper = new ConfigKeeper(
+            _store, _source, start, new AppliedParts(gateway, panel, metrics, remote, link).ApplyAsync, () => NotUp(gateway.Status), _time, log);
         gateway.ConfigControl = keeper;
+        redactor.Learn(Encoding.UTF8.GetBytes(keeper.Document), folder.Path);
+        keeper.OnReport(link.Hurry);
+        link.Use(MqttTarget.Of(config, gateway.Status.DeviceId));
+        var linking = link.RunAsync();
         _reloadAsync = () => ReloadAsync(gateway, keeper);
         var commands = new ControlCommands(gateway, _secrets, _reloadAsync, new ConfigCommands(keeper));
         using var control = new ControlServer(folder.ControlSocket, commands.HandleAsync, _time, log);
@@ -138,9 +164,10 @@ internal sealed class GatewayHost
         await Task.WhenAny(_stop.Task, gateway.Completion);
         _systemd.Notify(ServiceState.Stopping);
         Log.Stopping(log);
+        link.Stop();
         var unsecured = await gateway.StopAsync();
         await ending.CancelAsync();
-        await Task.WhenAll(serving, watching, keeping, gateway.Completion);
+        await Task.WhenAll(serving, watching, keeping, linking, gateway.Completion);
         return unsecured == 0 ? ExitCode.Ok : ExitCode.TemporaryFailure;
     }
 
@@ -173,7 +200,8 @@ internal sealed class GatewayHost
 
     /// <summary>Null: a configuration that was just applied does what it should, apart from peers that may be away.</summary>
     private static string? NotUp(GatewayStatus status) =>
-        status.Channels.FirstOrDefault(c => c.State == ChannelState.Failed) is { } failed ? $"channel {failed.Id} cannot open its ends" : null;
+        status.Channels.FirstOrDefault(c => c.State == ChannelState.Failed) is { } failed ? $"channel {failed.Id} cannot open its ends"
+        : status.Mqtt is { Connected: false } ? "the broker is not reached" : null;
 
     private static string Listing(GatewayStatus status) => status.Channels.Count == 0
         ? "no channels"

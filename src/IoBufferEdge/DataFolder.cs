@@ -18,6 +18,11 @@ public sealed class DataFolder : IDisposable
 
     public string Store => System.IO.Path.Combine(Path, "store");
 
+    public string Secrets => System.IO.Path.Combine(Path, "secrets");
+
+    /// <summary>The journal of commands that came over MQTT.</summary>
+    public string Commands => System.IO.Path.Combine(Path, "commands");
+
     public string ControlSocket => ControlSocketOf(Path);
 
     public static string ControlSocketOf(string path) => System.IO.Path.Combine(path, "control.sock");

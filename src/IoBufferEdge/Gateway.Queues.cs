@@ -39,9 +39,13 @@ public sealed partial class Gateway
         }
     }
 
+    private long RetainedUntilNow(string channelId) => _queues.GetValueOrDefault(channelId)?.Settings.Buffer.RetainBytes ?? 0;
+
     private QueueSettings SettingsFor(ChannelConfig config) => new()
     {
-        Buffer = _holdDiscards ? config.Buffer with { WhenFull = WhenFull.Block, TtlS = 0 } : config.Buffer,
+        Buffer = _holdDiscards
+            ? config.Buffer with { WhenFull = WhenFull.Block, TtlS = 0, RetainBytes = Math.Max(config.Buffer.RetainBytes, RetainedUntilNow(config.Id)) }
+            : config.Buffer,
         Delivery = ChannelRules.EffectiveDelivery(config),
         SourceAcknowledges = config.Source.Ack is not null || config.Source.Type == EndpointType.RemoteIcombuffer,
         WindowBytes = config.Destination.WindowBytes,

@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Control.Configuring;
+using IoBufferEdge.Control.Mqtt;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Leds;
 
@@ -55,6 +56,9 @@ public sealed record GatewayStatus
     public string LedCode => LedPattern.Of(this).Code;
 
     public required StoreStatus Store { get; init; }
+
+    /// <summary>Null: no broker is configured.</summary>
+    public MqttStatus? Mqtt { get; init; }
 
     public long MemoryUsedBytes { get; init; }
 

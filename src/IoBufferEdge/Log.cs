@@ -190,6 +190,21 @@ public static partial class Log
     [LoggerMessage(533, LogLevel.Error, "The state of the configuration cannot be written: {Reason}")]
     public static partial void ConfigurationNotKept(ILogger log, string reason);
 
+    [LoggerMessage(560, LogLevel.Information, "Connected to the broker {Broker}.")]
+    public static partial void MqttConnected(ILogger log, string broker);
+
+    [LoggerMessage(561, LogLevel.Warning, "No broker: {Reason} It is tried again; channels are not concerned.")]
+    public static partial void MqttNotConnected(ILogger log, string reason);
+
+    [LoggerMessage(562, LogLevel.Debug, "The broker {Broker} was left in disorder: {Reason}")]
+    public static partial void MqttLeftInDisorder(ILogger log, string broker, string reason);
+
+    [LoggerMessage(563, LogLevel.Error, "A message from the broker broke our own handling.")]
+    public static partial void MqttMessageFailed(ILogger log, Exception fault);
+
+    [LoggerMessage(564, LogLevel.Warning, "The broker does not do what it is asked: {Reason}")]
+    public static partial void MqttRefused(ILogger log, string reason);
+
     [LoggerMessage(516, LogLevel.Critical, "The gateway broke down by a fault of its own; started again it goes on where it was.")]
     public static partial void Broken(ILogger log, Exception exception);
 }

@@ -30,7 +30,7 @@ internal static class ConfigValidator
         CheckIds(config, problems);
         CheckHttp(config, problems);
         RemoteRules.Check(config, problems);
-        CheckMqtt(config.Mqtt, problems);
+        CheckMqtt(config, problems);
         ListenerClashes.Check(config, problems);
         CheckSerialPorts(config, problems);
         BoardRules.CheckLines(config, problems);
@@ -169,10 +169,15 @@ internal static class ConfigValidator
             problems.Error(at, $"must be an address and a port, 127.0.0.1:8080 or [::1]:8080, but is {Spelling.Quote(text)}");
     }
 
-    private static void CheckMqtt(MqttConfig? mqtt, ConfigProblems problems)
+    private static void CheckMqtt(GatewayConfig config, ConfigProblems problems)
     {
-        if (mqtt is null) return;
-        problems.Warn("mqtt", "has no effect yet: nothing is sent to a broker");
+        if (config.Mqtt is not { } mqtt) return;
+        if (config.Device.Id is null && problems.IsReadable("device.id"))
+            problems.Warn("device.id", "is left out: topics carry it, and without one nothing is sent to the broker");
+        if (mqtt.Tls.Enabled && !problems.IsGiven("mqtt.port"))
+            problems.Warn("mqtt.port", "is left out and thus 1883, the port without encryption; with tls brokers usually have 8883");
+        if (!mqtt.Tls.Enabled && mqtt.Username is not null && !NetworkAddress.IsLoopback(mqtt.Host))
+            problems.Warn("mqtt.tls", "is off: the password of mqtt.username can be read by whoever sits in between");
         if (mqtt.PasswordFile is not null && mqtt.PasswordSecret is not null)
             problems.Error("mqtt.password_secret", "stands beside password_file: keep one of them");
         problems.CheckSecret(mqtt.PasswordSecret, "mqtt.password_secret");

@@ -38,6 +38,15 @@ public sealed record MqttConfig
     public string? PasswordSecret { get; init; }
 
     public EquatableList<string>? Commands { get; init; }
+
+    /// <summary>Null: nothing is told to Home Assistant.</summary>
+    public HomeAssistantConfig? HomeAssistant { get; init; }
+}
+
+public sealed record HomeAssistantConfig
+{
+    /// <summary>Home Assistant's own discovery prefix.</summary>
+    public string Prefix { get; init; } = "homeassistant";
 }
 
 /// <summary>Nothing listens that is not configured.</summary>

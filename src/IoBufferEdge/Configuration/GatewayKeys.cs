@@ -18,6 +18,13 @@ internal static class GatewayKeys
         .Key("id", "The device's id, unique in the fleet.", EndpointKeys.Id, (d, v) => d with { Id = v })
         .Key("board", "The board file to use.", EndpointKeys.Id, (d, v) => d with { Board = v });
 
+    private static readonly ObjectShape<HomeAssistantConfig> HomeAssistant =
+        new ObjectShape<HomeAssistantConfig>("home_assistant", "an object, {} at the least", _ => new())
+        .Key("prefix", "Home Assistant's discovery prefix (homeassistant).",
+            new TextShape("levels of a topic without wildcards, homeassistant", "^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
+                text => text.Split('/').All(level => level.Length > 0 && level.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-'))),
+            (h, v) => h with { Prefix = v });
+
     private static readonly ObjectShape<MqttConfig> Mqtt = new ObjectShape<MqttConfig>("mqtt", "an object with the key host", _ => new())
         .Key("host", "The broker.", Text, (m, v) => m with { Host = v }, required: true)
         .Key("port", "The broker's port (1883).", Integer(1, 65_535), (m, v) => m with { Port = v })
@@ -25,6 +32,8 @@ internal static class GatewayKeys
         .Key("username", "The account on the broker.", Text, (m, v) => m with { Username = v })
         .Key("password_file", "File whose first line is the password.", new FileShape(), (m, v) => m with { PasswordFile = v })
         .Key("password_secret", "Name of a secret whose first line is the password.", EndpointKeys.SecretName, (m, v) => m with { PasswordSecret = v })
+        .Key("home_assistant", "Describes the gateway to Home Assistant (MQTT discovery); left out: nothing is.",
+            HomeAssistant, (m, v) => m with { HomeAssistant = v })
         .Key("commands", "Commands that are accepted over MQTT; by default identify, retry_now, pause, resume, and secret_set over TLS.",
             new ListShape<string>(
                 new WordShape<string>([

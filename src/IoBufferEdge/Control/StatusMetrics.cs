@@ -76,6 +76,12 @@ public static class StatusMetrics
         Gateway("iobuffer_disk_free_bytes", MetricKind.Gauge, "What the medium has left.", s => s.Store.Usage.FreeBytes),
         Gateway("iobuffer_disk_written_bytes_total", MetricKind.Counter, "Bytes handed to the medium for the store.",
             s => s.Store.Usage.WrittenBytes),
+        Mqtt("iobuffer_mqtt_connected", MetricKind.Gauge, "1 while the broker is connected.", m => m.Connected ? 1 : 0),
+        Mqtt("iobuffer_mqtt_connects_total", MetricKind.Counter, "Connections made with the broker.", m => m.Connects),
+        Mqtt("iobuffer_mqtt_dropped_events_total", MetricKind.Counter, "Events and results that found no room while there was no broker.",
+            m => m.DroppedEvents),
+        Mqtt("iobuffer_mqtt_dropped_messages_total", MetricKind.Counter, "Messages of the broker that came faster than they were dealt with.",
+            m => m.DroppedMessages),
         Gateway("iobuffer_memory_used_bytes", MetricKind.Gauge, "What the channels hold of the memory budget.", s => s.MemoryUsedBytes),
         Gateway("iobuffer_memory_max_bytes", MetricKind.Gauge, "The memory budget.", s => s.MemoryTotalBytes),
     ];
@@ -119,6 +125,10 @@ public static class StatusMetrics
 
     private static Metric Gateway(string name, MetricKind kind, string help, Func<GatewayStatus, double> value) =>
         new(name, kind, help, s => [new MetricSample(value(s))]);
+
+    /// <summary>No sample where no broker is configured.</summary>
+    private static Metric Mqtt(string name, MetricKind kind, string help, Func<Mqtt.MqttStatus, double> value) =>
+        new(name, kind, help, s => s.Mqtt is { } mqtt ? [new MetricSample(value(mqtt))] : []);
 
     private static Metric PerChannel(string name, MetricKind kind, string help, Func<ChannelStatus, double> value) =>
         new(name, kind, help, s => s.Channels.Select(c => new MetricSample(value(c), Channel(c))));

@@ -30,6 +30,8 @@ public static class StatusText
         text.AppendLine($"store {Size(store.Usage.DiskBytes)} of {Size(store.DeviceMaxBytes)}, "
             + $"{Size(store.Usage.FreeBytes)} free on the medium, {Size(store.Usage.WrittenBytes)} written; "
             + $"memory {Size(status.MemoryUsedBytes)} of {Size(status.MemoryTotalBytes)}");
+        if (status.Mqtt is { } mqtt)
+            text.AppendLine($"broker {mqtt.Broker}: {(mqtt.Connected ? "connected" : "not connected")} for {Span(status.TakenAt - mqtt.Since)}");
         text.AppendLine();
         AppendTable(text, status.Channels);
         foreach (var note in Notes(status)) text.Append("!! ").AppendLine(note);
@@ -119,7 +121,8 @@ public static class StatusText
             var errors = string.Join("; ", report.Errors.Select(e => $"{e.Path}: {e.Message}"));
             yield return $"configuration: {report.Revision ?? report.Hash ?? "the one offered"} {what}: {errors}";
         }
-
+        if (status.Mqtt is { Connected: false, LastError: { } noBroker }) yield return $"broker: {noBroker}";
+        if (status.Mqtt?.Refusal is { } refusal) yield return $"broker: {refusal}";
         if (status.ConfigError is { } configError) yield return $"configuration: {configError}";
         foreach (var channel in status.Channels)
         {

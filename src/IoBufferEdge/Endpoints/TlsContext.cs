@@ -69,6 +69,32 @@ public sealed class TlsContext
         };
     }
 
+    /// <summary>A client's handshake over a stream, with the files as they are now. On failure the stream is closed.</summary>
+    /// <exception cref="EndpointException">One sentence with the host and the reason.</exception>
+    internal async ValueTask<Stream> SecureAsync(Stream stream, string host, List<SslApplicationProtocol> protocols, CancellationToken cancel)
+    {
+        string? refusal = null;
+        var secured = new SslStream(stream);
+        try
+        {
+            var options = ClientOptions(host, (_, certificate, chain, errors) =>
+            {
+                if (!VerifiesServer || errors == SslPolicyErrors.None) return true;
+                refusal = TlsConnection.Refusal(certificate, chain, errors);
+                return false;
+            });
+            if (protocols.Count > 0) options.ApplicationProtocols = protocols;
+            await secured.AuthenticateAsClientAsync(options, cancel);
+            return secured;
+        }
+        catch (Exception e)
+        {
+            await secured.DisposeAsync();
+            if (e is not (AuthenticationException or IOException)) throw;
+            throw new EndpointException($"TLS with {host} failed: {refusal ?? TlsConnection.Reason(e)}.", e);
+        }
+    }
+
     /// <summary>A server with a <c>ca</c> verifies its clients unless told not to.</summary>
     internal bool VerifiesClients => _config.VerifyPeer ?? _config.Ca is not null;
 

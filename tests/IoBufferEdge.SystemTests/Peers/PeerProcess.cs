@@ -29,7 +29,8 @@ public sealed class PeerProcess : IDisposable
 
     /// <summary>Null: neither installed nor unpacked.</summary>
     public static string? Find(string program) =>
-        ((string[])[Path.Combine(Unpacked, "usr/sbin", program), $"/usr/bin/{program}"]).FirstOrDefault(File.Exists);
+        ((string[])[Path.Combine(Unpacked, "usr/sbin", program), Path.Combine(Unpacked, "usr/bin", program), $"/usr/bin/{program}"])
+        .FirstOrDefault(File.Exists);
 
     /// <summary>The folder of the unpacked modules of rsyslog or syslog-ng, wherever their package puts them.</summary>
     public static string Modules(string module) =>

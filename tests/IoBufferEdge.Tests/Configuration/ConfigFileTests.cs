@@ -71,9 +71,10 @@ public sealed class ConfigFileTests : IDisposable
         var bad = Write("bad.json", Of(Channel(), ", \"device\":{\"x\":1,\"y\":1},\"mqtt\":{\"host\":\"h\"}"));
         var none = Path.Combine(_folder, "none.json");
         Assert.Equal((0, $"{good}: ok, 2 channels\n"), Check(good));
-        Assert.Equal((0, $"warning: mqtt: has no effect yet: nothing is sent to a broker\n{odd}: ok, 1 channel, 1 warning\n"), Check(odd));
+        const string Warning = "warning: device.id: is left out: topics carry it, and without one nothing is sent to the broker";
+        Assert.Equal((0, $"{Warning}\n{odd}: ok, 1 channel, 1 warning\n"), Check(odd));
         Assert.Equal((78, "error: device.x: is not a key; known here: id, board\nerror: device.y: is not a key; known here: id, board\n"
-            + $"warning: mqtt: has no effect yet: nothing is sent to a broker\n{bad}: 2 errors, 1 warning\n"), Check(bad));
+            + $"warning: device.id: is left out: topics carry it, and without one nothing is sent to the broker\n{bad}: 2 errors, 1 warning\n"), Check(bad));
         Assert.Equal((74, $"{none}: cannot be read: there is no such file\n"), Check(none));
         Assert.Equal((74, $"{_folder}: cannot be read: it is a folder\n"), Check(_folder));
         Assert.Equal((74, "a\0b: cannot be read: this is not the name of a file\n"), Check("a\0b"));

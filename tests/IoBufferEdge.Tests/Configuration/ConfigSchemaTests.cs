@@ -54,7 +54,7 @@ public sealed class ConfigSchemaTests
     {
         object[] records =
         [
-            new GatewayConfig(), new DeviceBufferConfig(), new BufferConfig(), new MqttConfig(),
+            new GatewayConfig(), new DeviceBufferConfig(), new BufferConfig(), new MqttConfig(), new HomeAssistantConfig(),
             new SourceConfig { Type = EndpointType.TcpServer },
             new DestinationConfig { Type = EndpointType.TcpClient }, new FramingConfig { Type = FramingType.Line }, new RetryConfig(),
             new ConfirmConfig { Type = ConfirmType.Bytes }, new ChannelConfig { Id = "a", Source = null!, Destination = null! },

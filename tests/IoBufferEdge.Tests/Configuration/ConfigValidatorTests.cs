@@ -242,7 +242,7 @@ public sealed class ConfigValidatorTests
         "error: http.tls.cert: names \"/nowhere/c\", which does not exist",
         "error: http.tls.key: names \"/nowhere/k\", which does not exist")]
     [InlineData(", \"mqtt\":{\"host\":\"broker.example\",\"password_file\":\"p\",\"password_secret\":\"s\"}",
-        "warning: mqtt: has no effect yet: nothing is sent to a broker",
+        "warning: device.id: is left out: topics carry it, and without one nothing is sent to the broker",
         "error: mqtt.password_secret: stands beside password_file: keep one of them",
         "error: mqtt.password_file: names \"/nowhere/p\", which does not exist")]
     [InlineData(", \"device\":{\"board\":\"rpi4\"}", "error: device.board: must be a board that is known, but is \"rpi4\": known are lab-uml, "

@@ -3,7 +3,6 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Security;
 using System.Net.Sockets;
-using System.Security.Authentication;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Secrets;
 using Microsoft.Extensions.Logging;
@@ -163,36 +162,12 @@ public sealed class HttpRemoteTransport : IRemoteTransport
         {
             var (socket, _) = await SocketNetwork.DialAsync(host, port, new TcpTuning(_config.Bind), _time, either.Token);
             var stream = new NetworkStream(socket, ownsSocket: true);
-            return _tls is null ? stream : await SecureAsync(stream, _tls, host, either.Token);
+            // Not SocketsHttpHandler's own TLS: it would keep the files of its first connection.
+            return _tls is null ? stream : await _tls.SecureAsync(stream, host, [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11], either.Token);
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
             throw new EndpointException($"Cannot connect to {host}:{port}: no answer within {ConnectLimit.TotalSeconds} s.");
-        }
-    }
-
-    /// <summary>The handshake, with the TLS files as they are now: <see cref="SocketsHttpHandler"/> would keep those of its first.</summary>
-    private static async ValueTask<Stream> SecureAsync(Stream stream, TlsContext tls, string host, CancellationToken cancel)
-    {
-        string? refusal = null;
-        var secured = new SslStream(stream);
-        try
-        {
-            var options = tls.ClientOptions(host, (_, certificate, chain, errors) =>
-            {
-                if (!tls.VerifiesServer || errors == SslPolicyErrors.None) return true;
-                refusal = TlsConnection.Refusal(certificate, chain, errors);
-                return false;
-            });
-            options.ApplicationProtocols = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11];
-            await secured.AuthenticateAsClientAsync(options, cancel);
-            return secured;
-        }
-        catch (Exception e)
-        {
-            await secured.DisposeAsync();
-            if (e is not (AuthenticationException or IOException)) throw;
-            throw new EndpointException($"TLS with {host} failed: {refusal ?? TlsConnection.Reason(e)}.", e);
         }
     }
 
