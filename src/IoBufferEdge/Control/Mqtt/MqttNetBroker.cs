@@ -72,7 +72,8 @@ public sealed class MqttNetBroker(SecretStore secrets, TimeProvider time, ILogge
                 return connection;
             }
 
-            if (result.ResultCode == MqttClientConnectResultCode.UnsupportedProtocolVersion)
+            // An older broker refuses with 1 (3.1.1, table 3.1), which MQTTnet hands on as it came; codes of MQTT 5 begin at 0x80.
+            if (result.ResultCode is MqttClientConnectResultCode.UnsupportedProtocolVersion or < (MqttClientConnectResultCode)0x80)
                 throw new OtherVersionException("the broker knows neither MQTT 5 nor MQTT 3.1.1");
             throw new MqttLinkException($"{target}: the broker refuses {Refusal(target, result)}.");
         }

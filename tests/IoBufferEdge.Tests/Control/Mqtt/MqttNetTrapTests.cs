@@ -106,11 +106,15 @@ public sealed class MqttNetTrapTests : IDisposable
         Assert.Contains("our own handling", await connection.Connection.Ended.WaitAsync(Patience), StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task An_older_broker_is_spoken_to_in_its_own_version()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task An_older_broker_is_spoken_to_in_its_own_version(bool closesAtOnce)
     {
         var connecting = Broker().ConnectAsync(Target(), _received.Add, default);
-        using (var refused = await _broker.AcceptAsync([0x20, 0x02, 0x00, 0x01])) Assert.Equal(5, refused.Connect[7]);
+        using var refused = await _broker.AcceptAsync([0x20, 0x02, 0x00, 0x01]);
+        Assert.Equal(5, refused.Connect[7]);
+        if (closesAtOnce) refused.Dispose();
         using var accepted = await _broker.AcceptAsync([0x20, 0x02, 0x00, 0x00]);
         Assert.Equal(4, accepted.Connect[7]);
         await using var connection = await connecting.WaitAsync(Patience);

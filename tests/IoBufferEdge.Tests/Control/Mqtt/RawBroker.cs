@@ -15,10 +15,10 @@ internal sealed class RawBroker : IDisposable
 
     public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
 
-    /// <summary>Takes a client, reads its CONNECT, and answers.</summary>
+    /// <summary>Takes a client, reads its CONNECT, and answers. Fails where none comes within 20 s.</summary>
     public async Task<Client> AcceptAsync(byte[] answer)
     {
-        var client = new Client(await _listener.AcceptTcpClientAsync());
+        var client = new Client(await _listener.AcceptTcpClientAsync().WaitAsync(TimeSpan.FromSeconds(20)));
         client.Connect = (await client.ReadPacketAsync())!;
         await client.WriteAsync(answer);
         return client;
