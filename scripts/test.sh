@@ -2,7 +2,7 @@
 # scripts/test.sh [--quick|--full]: installs what is missing, builds, publishes both targets, runs every test. --quick leaves the VM lab
 # out, whose kernel is built once (about five minutes). --full adds the long loops (500 kill -9, 500 power cuts behind a kill, 200 faults
 # of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100 orderly ends, 200 kills in a row of three gateways and as many with
-# disks that are wiped and put back, a million wrong requests, five minutes of soak, 10,000 RS485
+# disks that are wiped and put back, 100 kills of the broker, a million wrong requests, five minutes of soak, 10,000 RS485
 # frames a case in the lab) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -128,6 +128,7 @@ if [ "${1:-}" = --full ]; then
   run_loop reset-loop 100
   run_loop close-loop 100
   run_loop chain-loop 200
+  run_loop broker-loop 100
   run_loop mangle-loop 1000000
   run_loop soak 5
 fi

@@ -36,6 +36,8 @@ public static class Verbs
                 return Judge(new EndLoop(Seed(seed), Console.Out), loop => loop.OrderlyEnds(Number(times)));
             case ["chain-loop", var kills, .. var seed]:
                 return ChainLoops(Number(kills), Seed(seed));
+            case ["broker-loop", var kills, .. var seed]:
+                return BrokerLoops(Number(kills), Seed(seed));
             case ["mangle-loop", var requests, .. var seed]:
                 return Mangle(Number(requests), Seed(seed));
             case ["soak", var minutes, .. var seed]:
@@ -49,7 +51,7 @@ public static class Verbs
                     "Usage: demo | bench [--quick] [--only PART,…] [--busy PERCENT] | kill-loop CYCLES [SEED] | cut-loop CUTS [SEED] | "
                     + "fault-loop CYCLES [SEED] | "
                     + "flip-loop POSITIONS [SEED] | damage-loop TABLES [SEED] | reset-loop TIMES [SEED [RECEIVE_BUFFER_BYTES]] | "
-                    + "close-loop TIMES [SEED] | chain-loop KILLS [SEED] | "
+                    + "close-loop TIMES [SEED] | chain-loop KILLS [SEED] | broker-loop KILLS [SEED] | "
                     + "mangle-loop REQUESTS [SEED] | soak MINUTES [SEED] | relay LISTEN_PORT TO_PORT FILE [--no-sync]");
                 return 64;
         }
@@ -140,6 +142,13 @@ public static class Verbs
         }
 
         return Judge(failures);
+    }
+
+    private static int BrokerLoops(int kills, int seed)
+    {
+        var loop = new BrokerLoop(seed, Console.Out);
+        Console.WriteLine(loop.Run(kills));
+        return Judge(loop.Failures);
     }
 
     private static int Mangle(int requests, int seed)

@@ -4,8 +4,8 @@ using Xunit;
 
 namespace IoBufferEdge.SystemTests;
 
-/// <summary>The long proofs, short: <c>IoBufferEdge.Benchmarks kill-loop 500</c>, <c>reset-loop 100</c>, <c>close-loop 100</c> and
-/// <c>chain-loop 200</c> are the real ones.</summary>
+/// <summary>The long proofs, short: <c>IoBufferEdge.Benchmarks kill-loop 500</c>, <c>reset-loop 100</c>, <c>close-loop 100</c>,
+/// <c>chain-loop 200</c> and <c>broker-loop 100</c> are the real ones.</summary>
 public class LoopTests(ITestOutputHelper output)
 {
     [Theory]
@@ -55,6 +55,16 @@ public class LoopTests(ITestOutputHelper output)
         var log = new StringWriter();
         using var loop = new ChainLoop(5, log, losesDisks);
         output.WriteLine(loop.Run(15));
+        Assert.True(loop.Failures.Count == 0, $"{string.Join('\n', loop.Failures)}\n{log}");
+    }
+
+    [Fact]
+    public void Kill_9_of_the_broker_under_load()
+    {
+        Assert.SkipUnless(BrokerClient.IsThere, BrokerClient.Missing);
+        var log = new StringWriter();
+        var loop = new BrokerLoop(7, log);
+        output.WriteLine(loop.Run(5));
         Assert.True(loop.Failures.Count == 0, $"{string.Join('\n', loop.Failures)}\n{log}");
     }
 }

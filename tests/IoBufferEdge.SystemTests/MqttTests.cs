@@ -1,8 +1,6 @@
 using System.Diagnostics;
-using System.Text;
 using System.Text.Json.Nodes;
 using IoBufferEdge.Benchmarks.Load;
-using IoBufferEdge.SystemTests.Peers;
 using Xunit;
 
 namespace IoBufferEdge.SystemTests;
@@ -12,26 +10,17 @@ public sealed class MqttTests : SystemTest
 {
     private const string Root = "iobuffer/v1/gw-0017/";
 
-    private readonly int _brokerPort = FreePort.Tcp();
-    private readonly PeerProcess _broker;
+    private readonly Broker _broker;
+    private readonly BrokerClient _client;
     private readonly GatewayProcess _gateway;
 
     public MqttTests(ITestOutputHelper output)
         : base(output)
     {
+        Assert.SkipUnless(BrokerClient.IsThere, BrokerClient.Missing);
         _gateway = Gateway();
-        var config = Path.Combine(_gateway.Folder, "mosquitto.conf");
-        var data = Directory.CreateDirectory(Path.Combine(_gateway.Folder, "broker")).FullName;
-        File.WriteAllText(config, $"""
-            listener {_brokerPort} 127.0.0.1
-            allow_anonymous true
-            user root
-            persistence true
-            persistence_location {data}/
-            autosave_on_changes true
-            autosave_interval 1
-            """);
-        _broker = Keep(new PeerProcess("mosquitto", "-c", config));
+        _broker = Keep(new Broker(_gateway.Folder));
+        _client = new BrokerClient(_broker.Port);
         _gateway.WriteConfig(Whole());
         _gateway.Start();
         Wait.Until(() => Retained("availability") == "online", 30, "the gateway at the broker", () => _gateway.LastLines);
@@ -82,7 +71,7 @@ public sealed class MqttTests : SystemTest
         _gateway.Kill();
         _gateway.Start();
         Wait.Until(() => Retained("availability") == "online", 30, "the gateway again", Said);
-        _broker.Kill(0);
+        _broker.Kill();
         _broker.Start();
         Thread.Sleep(5_000);
         Wait.Until(() => _gateway.Status()["mqtt"]!["connected"]!.GetValue<bool>(), 60, "the gateway at its broker", Said);
@@ -114,26 +103,50 @@ public sealed class MqttTests : SystemTest
     public void What_an_earlier_run_left_is_cleared_and_what_is_another_devices_is_not()
     {
         const string Home = "homeassistant/sensor/iobuffer_gw-0017/gone_state/config", Others = "homeassistant/sensor/iobuffer_gw-0018/x/config";
-        foreach (var topic in (string[])[Home, Others, $"{Root}channel/gone/state", $"{Root}alert/gone.silent"]) PublishTo(topic, "{}", retained: true);
+        foreach (var topic in (string[])[Home, Others, $"{Root}channel/gone/state", $"{Root}alert/gone.silent"]) _client.Publish(topic, "{}", retained: true);
         var config = Whole(Config.Channel(Id, FreePort.Tcp(), FreePort.Tcp()));
         config["mqtt"]!["home_assistant"] = new JsonObject();
         _gateway.WriteConfig(config);
         _gateway.Reload();
-        Wait.Until(() => RetainedAt($"homeassistant/sensor/iobuffer_gw-0017/{Id}_state/config") is not null, 20, "the channel in Home Assistant", Said);
-        Wait.Until(() => ((string[])[Home, $"{Root}channel/gone/state", $"{Root}alert/gone.silent"]).All(topic => RetainedAt(topic) is null), 30,
+        Wait.Until(() => _client.Retained($"homeassistant/sensor/iobuffer_gw-0017/{Id}_state/config") is not null, 20, "the channel in Home Assistant", Said);
+        Wait.Until(() => ((string[])[Home, $"{Root}channel/gone/state", $"{Root}alert/gone.silent"]).All(topic => _client.Retained(topic) is null), 30,
             "nothing left of an earlier run", Said);
-        Assert.NotNull(RetainedAt(Others));
+        Assert.NotNull(_client.Retained(Others));
+    }
+
+    [Fact]
+    public void A_broker_that_stands_still_is_noticed_within_30_s_and_no_channel_minds()
+    {
+        var ledger = new Ledger();
+        var receiver = UpReceiver(ledger);
+        var port = FreePort.Tcp();
+        _gateway.WriteConfig(Whole(Config.Channel(Id, port, receiver.Port)));
+        _gateway.Reload();
+        var sender = Sender(ledger, SenderKind.Plain, port, ratePerS: 1000);
+        Flow(ledger, _gateway);
+        JsonNode Mqtt() => _gateway.Status()["mqtt"]!;
+
+        _broker.Signal(Libc.SigStop); // the connection stays, and nobody answers any more
+        var watch = Stopwatch.StartNew();
+        Wait.Until(() => !Mqtt()["connected"]!.GetValue<bool>(), 30, "the broker's silence in the status", () => _gateway.LastLines);
+        Output.WriteLine($"noticed after {watch.Elapsed.TotalSeconds:0.0} s: {Mqtt()["last_error"]}");
+        Assert.Matches("no answer to a (message|ping|subscription|unsubscription) within 10 s", Mqtt()["last_error"]!.GetValue<string>());
+        Flow(ledger, _gateway);
+        _broker.Signal(Libc.SigCont);
+        Wait.Until(() => Mqtt()["connected"]!.GetValue<bool>() && Retained("availability") == "online", 60, "the gateway at the broker again", Said);
+        Settle(ledger, sender, _gateway);
+        Assert.Equal((1, 1, 0L), (ledger.Connections, sender.Attempts, ledger.Repeats));
     }
 
     private JsonObject Whole(params JsonNode[] channels)
     {
         var config = Config.Gateway(channels);
         config["device"] = new JsonObject { ["id"] = "gw-0017" };
-        config["mqtt"] = new JsonObject { ["host"] = "127.0.0.1", ["port"] = _brokerPort };
+        config["mqtt"] = new JsonObject { ["host"] = "127.0.0.1", ["port"] = _broker.Port };
         return config;
     }
 
-    private void Desire(string revision, JsonObject config, int confirmTimeoutS = 30) => Publish("config/desired", new JsonObject
+    private void Desire(string revision, JsonObject config, int confirmTimeoutS = 30) => _client.Publish(Root + "config/desired", new JsonObject
     {
         ["revision"] = revision, ["config"] = config, ["confirm_timeout_s"] = confirmTimeoutS,
     }.ToJsonString(), retained: true);
@@ -146,37 +159,12 @@ public sealed class MqttTests : SystemTest
     /// <summary>Sends a command and waits for its result.</summary>
     private string Command(string type, string id, string payload)
     {
-        var topic = $"cmd/{type}/{id}";
-        using var listening = Client("mosquitto_sub", "-q", "1", "-C", "1", "-W", "20", "-t", $"{Root}{topic}/result");
+        var topic = $"{Root}cmd/{type}/{id}";
+        using var listening = _client.Listen([$"{topic}/result"], "-C", "1", "-W", "20");
         Thread.Sleep(500); // until it has subscribed: results are not retained
-        Publish(topic, payload, retained: false);
+        _client.Publish(topic, payload);
         return listening.StandardOutput.ReadToEnd();
     }
 
-    private void Publish(string topic, string payload, bool retained) => PublishTo(Root + topic, payload, retained);
-
-    private void PublishTo(string topic, string payload, bool retained)
-    {
-        string[] arguments = ["-q", "1", "-t", topic, "-s"];
-        using var client = Client("mosquitto_pub", retained ? [.. arguments, "-r"] : arguments);
-        client.StandardInput.Write(payload);
-        client.StandardInput.Close();
-        Assert.True(client.WaitForExit(20_000) && client.ExitCode == 0, client.StandardError.ReadToEnd());
-    }
-
-    private string? Retained(string topic) => RetainedAt(Root + topic);
-
-    /// <summary>What lies retained; null: nothing, or the broker is away.</summary>
-    private string? RetainedAt(string topic)
-    {
-        using var client = Client("mosquitto_sub", "-C", "1", "-W", "2", "-t", topic);
-        var text = client.StandardOutput.ReadToEnd().TrimEnd('\n');
-        return text.Length == 0 ? null : text;
-    }
-
-    private Process Client(string program, params string[] arguments) => Process.Start(
-        new ProcessStartInfo(PeerProcess.Find(program)!, ["-h", "127.0.0.1", "-p", $"{_brokerPort}", .. arguments])
-        {
-            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, StandardOutputEncoding = Encoding.UTF8,
-        })!;
+    private string? Retained(string topic) => _client.Retained(Root + topic);
 }

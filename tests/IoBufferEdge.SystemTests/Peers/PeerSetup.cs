@@ -1,3 +1,5 @@
+using IoBufferEdge.Benchmarks.Load;
+
 namespace IoBufferEdge.SystemTests.Peers;
 
 /// <summary>How the peers are set up on either side of the gateway. Everything of theirs lies in <paramref name="folder"/>.</summary>

@@ -1,7 +1,6 @@
 using System.Diagnostics;
-using IoBufferEdge.Benchmarks.Load;
 
-namespace IoBufferEdge.SystemTests.Peers;
+namespace IoBufferEdge.Benchmarks.Load;
 
 /// <summary>
 /// A program from Debian as a process of its own, with nothing of the system's configuration. socat is installed; the others, which are
@@ -60,6 +59,8 @@ public sealed class PeerProcess : IDisposable
         _process.Kill();
         WaitForExit();
     }
+
+    public void Signal(int signal) => Libc.Kill(_process!.Id, signal);
 
     /// <summary>SIGTERM: it writes out what it still holds.</summary>
     public void Terminate()
