@@ -3,14 +3,15 @@ using System.Text.RegularExpressions;
 
 namespace IoBufferEdge.Tests.Configuration;
 
-/// <summary>Evaluates the keywords of JSON Schema 2020-12 that our schema uses, and refuses to meet another.</summary>
+/// <summary>Evaluates the keywords of JSON Schema 2020-12 that our schemas use, and refuses to meet another.</summary>
 internal sealed class SchemaEvaluator(JsonElement root)
 {
     private readonly Dictionary<string, Regex> _patterns = [];
 
     public bool IsValid(JsonElement json) => IsValid(root, json);
 
-    private bool IsValid(JsonElement schema, JsonElement json)
+    /// <param name="schema">A part of the schema.</param>
+    public bool IsValid(JsonElement schema, JsonElement json)
     {
         foreach (var keyword in schema.EnumerateObject())
         {
@@ -22,7 +23,7 @@ internal sealed class SchemaEvaluator(JsonElement root)
 
     private bool Holds(string keyword, JsonElement value, JsonElement schema, JsonElement json) => keyword switch
     {
-        "$schema" or "$defs" or "title" or "description" or "then" => true,
+        "$schema" or "$defs" or "title" or "description" or "examples" or "then" => true,
         "$ref" => IsValid(root.GetProperty("$defs").GetProperty(value.GetString()!["#/$defs/".Length..]), json),
         "type" => IsOfType(value.GetString()!, json),
         "enum" => value.EnumerateArray().Any(choice => AreEqual(choice, json)),
@@ -38,6 +39,10 @@ internal sealed class SchemaEvaluator(JsonElement root)
             || json.EnumerateObject().All(p => !value.TryGetProperty(p.Name, out var rule) || IsValid(rule, p.Value)),
         "additionalProperties" when value.ValueKind == JsonValueKind.False => json.ValueKind != JsonValueKind.Object
             || json.EnumerateObject().All(p => schema.GetProperty("properties").TryGetProperty(p.Name, out _)),
+        "additionalProperties" => json.ValueKind != JsonValueKind.Object || json.EnumerateObject()
+            .Where(p => !schema.TryGetProperty("properties", out var known) || !known.TryGetProperty(p.Name, out _)).All(p => IsValid(value, p.Value)),
+        "format" when value.GetString() == "date-time" => json.ValueKind != JsonValueKind.String || json.TryGetDateTimeOffset(out _),
+        "anyOf" => value.EnumerateArray().Any(part => IsValid(part, json)),
         "allOf" => value.EnumerateArray().All(part => IsValid(part, json)),
         "oneOf" => value.EnumerateArray().Count(part => IsValid(part, json)) == 1,
         "if" => !IsValid(value, json) || IsValid(schema.GetProperty("then"), json),

@@ -1,4 +1,6 @@
+using System.Text.Json;
 using IoBufferEdge.Configuration;
+using IoBufferEdge.Control.Commands;
 using IoBufferEdge.Control.Mqtt;
 using IoBufferEdge.Simulation;
 using IoBufferEdge.Tests.Support;
@@ -28,7 +30,7 @@ internal sealed class LinkRig : IDisposable
                 {
                     Commands.Add($"{type} {id}{(retained ? " retained" : "")}{(overTls ? " over TLS" : "")}");
                     await _scheduler.World.Delay(TimeSpan.FromMilliseconds(10));
-                    return "{}"u8.ToArray();
+                    return Result(type, id);
                 },
                 () => Reported),
             new DeviceReadings("/nowhere"), _scheduler.World.Time, _scheduler.Derive("link"), Log);
@@ -51,20 +53,29 @@ internal sealed class LinkRig : IDisposable
     public static MqttTarget Target(HomeAssistantConfig? home = null, string host = "broker") =>
         new("gw-0017", new MqttConfig { Host = host, HomeAssistant = home });
 
-    /// <summary>Everything that a test does is a step of the simulation; the link is stopped at its end.</summary>
-    public void Run(Func<Task> test) => _scheduler.Run(async () =>
+    /// <summary>
+    /// Everything that a test does is a step of the simulation; the link is stopped at its end. Whatever it published kept to the schemas.
+    /// </summary>
+    public void Run(Func<Task> test)
     {
-        var running = Link.RunAsync();
-        await test();
-        Link.Stop();
-        await running;
-    }, TimeSpan.FromHours(3));
+        _scheduler.Run(async () =>
+        {
+            var running = Link.RunAsync();
+            await test();
+            Link.Stop();
+            await running;
+        }, TimeSpan.FromHours(3));
+        Assert.Empty(Broker.Violations);
+    }
 
     public Task Pass(double seconds) => _scheduler.World.Delay(TimeSpan.FromSeconds(seconds));
 
     public void Change(Func<ChannelStatus, ChannelStatus> change) => Status = Status with { Channels = [.. Status.Channels.Select(change)] };
 
     public int Count(string topic) => Broker.Published.Count(m => m.Topic == Root + topic);
+
+    private byte[] Result(string type, string id) => JsonSerializer.SerializeToUtf8Bytes(
+        new CommandResult(id, type, CommandStatus.Done, "Done.", _scheduler.World.Time.GetUtcNow(), Status.BootId), CommandJson.Default.CommandResult);
 
     public void Dispose() => Link.Dispose();
 }

@@ -15,7 +15,7 @@ public sealed class MqttLinkTests : IDisposable
     [Fact]
     public void A_connected_broker_holds_everything_and_at_the_end_offline() => _rig.Run(async () =>
     {
-        _rig.Reported = "{\"status\":\"APPLIED\"}"u8.ToArray();
+        _rig.Reported = "{\"status\":\"APPLIED\",\"errors\":[]}"u8.ToArray();
         _rig.Link.Use(LinkRig.Target());
         await _rig.Pass(2);
         Assert.Equal(

@@ -15,6 +15,9 @@ internal sealed class TwinBroker(SimulatedProcess process) : IMqttBroker
     /// <summary>Everything that was published, in order.</summary>
     public List<MqttMessage> Published { get; } = [];
 
+    /// <summary>Messages of the device that do not keep to the schema of their topic.</summary>
+    public List<string> Violations { get; } = [];
+
     public TwinConnection? Connection { get; private set; }
 
     public int Attempts { get; private set; }
@@ -54,6 +57,8 @@ internal sealed class TwinBroker(SimulatedProcess process) : IMqttBroker
     {
         Published.Add(message);
         var payload = Encoding.UTF8.GetString(message.Payload.Span);
+        if (message.Topic.StartsWith(LinkRig.Root, StringComparison.Ordinal)
+            && TopicSchemas.Violation(message.Topic[LinkRig.Root.Length..], payload) is { } wrong) Violations.Add(wrong);
         if (message.Retained) Keep(message.Topic, payload);
         Connection?.Deliver(message.Topic, payload, retained: false);
     }
