@@ -26,6 +26,7 @@ package() {
   install -D -m 644 image/service/90-iobuffer.rules "$root/lib/udev/rules.d/90-iobuffer.rules"
   install -D -m 644 image/service/gateway.json "$root/etc/iobuffer/gateway.json"
   install -D -m 644 image/debian/copyright "$root/usr/share/doc/iobuffer/copyright"
+  install -D -m 644 -t "$root/usr/share/doc/iobuffer/mqtt" src/IoBufferEdge/Control/mosquitto.acl src/IoBufferEdge/Control/Schemas/*.json
   install -D -m 644 image/debian/lintian-overrides "$root/usr/share/lintian/overrides/iobuffer"
   printf 'iobuffer (%s) unstable; urgency=medium\n\n  * See the history of the sources.\n\n -- %s  %s\n' "$version" \
     "$(sed -n 's/^Maintainer: //p' image/debian/control)" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" |

@@ -200,6 +200,7 @@ public sealed class MqttLink : IDisposable
     {
         await using var connection = await _broker.ConnectAsync(target, Take, cancel);
         _ = WakeAtEndAsync(connection);
+        Refuse(target, null);
         _publisher.Forget();
         _publisher.Observe(target, _duties.Status()); // before the broker tells what it holds: what is not known to be ours would be overheard
         await PublishAsync(target, connection);
@@ -253,7 +254,8 @@ public sealed class MqttLink : IDisposable
         if (await asked is { } refusal) Refuse(target, refusal);
     }
 
-    private void Refuse(MqttTarget target, string reason)
+    /// <param name="reason">Null: another connection, on which nothing has been refused yet.</param>
+    private void Refuse(MqttTarget target, string? reason)
     {
         lock (_sync)
         {
@@ -261,7 +263,7 @@ public sealed class MqttLink : IDisposable
             _status = _status! with { Refusal = reason };
         }
 
-        Log.MqttRefused(_log, reason);
+        if (reason is not null) Log.MqttRefused(_log, reason);
     }
 
     private async Task WakeAtEndAsync(IMqttConnection connection)
@@ -368,7 +370,7 @@ public sealed record MqttStatus
     /// <summary>Why there is, or last was, no connection: one sentence.</summary>
     public string? LastError { get; init; }
 
-    /// <summary>What the broker refused last although the connection goes on.</summary>
+    /// <summary>What the broker refused last on this connection, which goes on.</summary>
     public string? Refusal { get; init; }
 
     /// <summary>Connections made with this broker.</summary>

@@ -80,6 +80,17 @@ public sealed class MqttNetTrapTests : IDisposable
     }
 
     [Fact]
+    public async Task A_refused_subscription_is_said_and_the_connection_goes_on()
+    {
+        await using var connection = await ConnectAsync(RawBroker.Accepted);
+        var subscribing = connection.Connection.SubscribeAsync(["ours/#", "theirs/#"]);
+        var packet = (await connection.Client.ReadPacketAsync().WaitAsync(Patience))!;
+        await connection.Client.WriteAsync(0x90, 0x05, packet[1], packet[2], 0x00, 0x01, 0x87);
+        Assert.Equal("the broker refuses to subscribe to theirs/#", await subscribing.WaitAsync(Patience));
+        Assert.False(connection.Connection.Ended.IsCompleted);
+    }
+
+    [Fact]
     public async Task Messages_are_acknowledged_when_they_are_dealt_with_and_not_after_the_end()
     {
         await using var connection = await ConnectAsync(RawBroker.Accepted);
