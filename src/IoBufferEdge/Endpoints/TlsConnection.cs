@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Security;
 using System.Runtime.CompilerServices;
@@ -162,11 +163,15 @@ public sealed class TlsConnection : IConnection
         var status = X509ChainStatusFlags.NoError;
         foreach (var element in chain?.ChainStatus ?? []) status |= element.Status;
         var fault = (status & X509ChainStatusFlags.NotTimeValid) != X509ChainStatusFlags.NoError
-            ? $"is valid from {certificate.GetEffectiveDateString()} to {certificate.GetExpirationDateString()} only"
+            ? $"is valid from {Day(certificate.GetEffectiveDateString())} to {Day(certificate.GetExpirationDateString())} only"
             : status != X509ChainStatusFlags.NoError ? "does not come from a trusted authority"
             : "is for another name";
         return $"the peer's certificate ({certificate.Subject}) {fault}";
     }
+
+    /// <summary>The certificate says it in the words of the machine's culture.</summary>
+    private static string Day(string date) =>
+        DateTime.Parse(date, CultureInfo.CurrentCulture).ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture);
 
     private sealed class NothingThereException : IOException;
 

@@ -89,7 +89,12 @@ public sealed class MqttNetBroker(SecretStore secrets, TimeProvider time, ILogge
     {
         if (Find<EndpointException>(e) is { } endpoint) return new MqttLinkException(endpoint.Message, e);
         if (late) return new MqttLinkException($"{target}: no answer within {ConnectLimit.TotalSeconds} s.", e);
-        if (Find<SocketException>(e) is null && Find<IOException>(e) is { } io) return new MqttLinkException($"{target}: {io.Message}", e);
+        if (Find<BadPacketException>(e) is { } bad) return new MqttLinkException($"{target}: {bad.Message}", e);
+        if (tls is not null && Find<IOException>(e)?.InnerException is not (null or SocketException))
+        {
+            var alert = $"the broker ends the connection over TLS ({TlsConnection.Reason(e)})";
+            return new MqttLinkException($"{target}: {alert}: it may refuse the client certificate (mqtt.tls.cert, key).", e);
+        }
 
         // Connected, and no sense in what came: an older broker may say no more than this to MQTT 5.
         var reason = tls is not null

@@ -33,7 +33,7 @@ internal sealed class PacketGuard(Stream inner, int maxPacketBytes) : Stream
         set => throw new NotSupportedException();
     }
 
-    /// <exception cref="IOException">A packet is larger than agreed, or its length is no length.</exception>
+    /// <exception cref="BadPacketException">A packet is larger than agreed, or its length is no length.</exception>
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         var read = await inner.ReadAsync(buffer, cancellationToken);
@@ -86,7 +86,7 @@ internal sealed class PacketGuard(Stream inner, int maxPacketBytes) : Stream
                 case Part.Length:
                     _left |= (bytes[0] & 0x7F) << (7 * _lengthBytes++);
                     if ((bytes[0] & 0x80) == 0) _at = CheckedLength() > 0 ? Part.Body : Part.Type;
-                    else if (_lengthBytes == LengthBytesMax) throw new IOException("The broker sends a packet whose length is malformed.");
+                    else if (_lengthBytes == LengthBytesMax) throw new BadPacketException("The broker sends a packet whose length is malformed.");
                     break;
                 case Part.Body:
                     used = Math.Min(_left, bytes.Length);
@@ -101,5 +101,8 @@ internal sealed class PacketGuard(Stream inner, int maxPacketBytes) : Stream
 
     private int CheckedLength() => _left <= maxPacketBytes
         ? _left
-        : throw new IOException($"The broker sends a packet of {_left} bytes; at most {maxPacketBytes} are read.");
+        : throw new BadPacketException($"The broker sends a packet of {_left} bytes; at most {maxPacketBytes} are read.");
 }
+
+/// <summary>The broker sends what no broker should.</summary>
+internal sealed class BadPacketException(string message) : IOException(message);
