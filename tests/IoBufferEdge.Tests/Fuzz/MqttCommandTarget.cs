@@ -1,15 +1,17 @@
 using System.Text;
 using System.Text.Json;
 using IoBufferEdge.Control.Commands;
+using IoBufferEdge.Control.Mqtt;
 using IoBufferEdge.Secrets;
 using IoBufferEdge.Tests.Control;
+using IoBufferEdge.Tests.Control.Mqtt;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
 namespace IoBufferEdge.Tests.Fuzz;
 
 /// <summary>
-/// Commands from the broker: two lines with type and id, a third with R for retained and T for TLS, the rest is the payload. Whatever they are,
+/// Commands from the broker: a line with the topic, another with R for retained and T for TLS, the rest is the payload. Whatever they are,
 /// nothing throws, no answer is anything but one of the three, only what is allowed reaches the gateway and only once, and nothing is written
 /// but secrets with a name and the journal, which stays small.
 /// </summary>
@@ -18,6 +20,7 @@ internal sealed class MqttCommandTarget : FuzzTarget
     private const int JournalBytesMax = 2 << 20;
 
     private readonly string _folder = CreateFolder();
+    private readonly Topics _topics = new("gw-0017");
     private readonly FakeTimeProvider _time = new();
     private readonly TwinGateway _gateway = new();
     private readonly CommandJournal _journal;
@@ -37,14 +40,21 @@ internal sealed class MqttCommandTarget : FuzzTarget
         [.. MqttCommands.Types.Concat([
             "{", "}", "\"", ":", ",", "null", "[", "\\u0000", "\\ud800", "\"channel\":\"scale\"", "\"name\":\"relay\"", "\"name\":\"../relay\"",
             "\"value\":\"hunter22\"", "\"value_base64\":\"AAEC\"", "\"boot_id\":", "\"config_hash\":\"3f2a91c4ffff\"", "\"action\":\"drop\"",
-            "\"choice\":\"resend\"", "\"sequence\":-1", "1e999", "\n", "R", "T", "/", "#", "+"])
+            "\"choice\":\"resend\"", "\"sequence\":-1", "1e999", "\n", "R", "T", "/", "#", "+", "iobuffer/v1/gw-0017/cmd/", "/result",
+            "iobuffer/v1/gw-0018/"])
             .Select(Encoding.Latin1.GetBytes), [0xFF], [0xC3]];
 
     public override void Judge(byte[] input, Behaviours seen)
     {
-        var parts = Encoding.Latin1.GetString(input).Split('\n', 4);
-        var (type, id, flags) = (parts[0], parts.ElementAtOrDefault(1) ?? "", parts.ElementAtOrDefault(2) ?? "");
-        var payload = Encoding.Latin1.GetBytes(parts.ElementAtOrDefault(3) ?? "");
+        var parts = Encoding.Latin1.GetString(input).Split('\n', 3);
+        if (_topics.Command(parts[0]) is not ({ } type, { } id))
+        {
+            seen.Saw(parts[0].Split('/').Length, parts[0].StartsWith(_topics.Root, StringComparison.Ordinal), "no command");
+            return;
+        }
+
+        var (flags, payload) = (parts.ElementAtOrDefault(1) ?? "", Encoding.Latin1.GetBytes(parts.ElementAtOrDefault(2) ?? ""));
+        Assert.Equal(parts[0], $"{_topics.Root}cmd/{type}/{id}");
         _time.Advance(TimeSpan.FromMinutes(1));
         _gateway.Calls.Clear();
         var known = _journal.Find(id);
@@ -59,12 +69,21 @@ internal sealed class MqttCommandTarget : FuzzTarget
         Assert.All(Directory.EnumerateFileSystemEntries(_folder).Select(Path.GetFileName), name => Assert.Contains(name, (string[])["secrets", "commands"]));
         Assert.Equal(answer is null, !MqttCommands.IsId(id) || !MqttCommands.Types.Contains(type));
         if (answer is null) return;
+        Assert.Null(TopicSchemas.Violation($"cmd/{type}/{id}/result", Encoding.UTF8.GetString(answer)));
         using var json = JsonDocument.Parse(answer);
         var status = json.RootElement.GetProperty("status").GetString();
         Assert.Contains(status, (string[])["done", "failed", "refused"]);
         var message = json.RootElement.GetProperty("message").GetString()!;
         Assert.NotEmpty(message);
         seen.Saw(type, status, message[..Math.Min(message.Length, 30)]);
+    }
+
+    /// <summary>Most of them for a topic of a command: what is none is soon seen.</summary>
+    public override byte[] Mutate(byte[] input, byte[] other, Random random)
+    {
+        var mutated = base.Mutate(input, other, random);
+        var (topic, rest) = (input.AsSpan().IndexOf((byte)'\n'), mutated.AsSpan().IndexOf((byte)'\n'));
+        return topic < 0 || random.Next(4) == 0 ? mutated : [.. input[..(topic + 1)], .. mutated[(rest + 1)..]];
     }
 
     public override void Dispose()
