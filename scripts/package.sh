@@ -25,6 +25,9 @@ package() {
   install -D -m 644 image/service/tmpfiles.conf "$root/usr/lib/tmpfiles.d/iobuffer.conf"
   install -D -m 644 image/service/90-iobuffer.rules "$root/lib/udev/rules.d/90-iobuffer.rules"
   install -D -m 644 image/service/gateway.json "$root/etc/iobuffer/gateway.json"
+  install -D -m 644 image/cli/iobuffer.bash-completion "$root/usr/share/bash-completion/completions/iobuffer"
+  mkdir -p "$root/usr/share/man/man1"
+  gzip -9n <image/cli/iobuffer.1 >"$root/usr/share/man/man1/iobuffer.1.gz"
   install -D -m 644 image/debian/copyright "$root/usr/share/doc/iobuffer/copyright"
   install -D -m 644 -t "$root/usr/share/doc/iobuffer/mqtt" src/IoBufferEdge/Control/mosquitto.acl src/IoBufferEdge/Control/Schemas/*.json
   install -D -m 644 image/debian/lintian-overrides "$root/usr/share/lintian/overrides/iobuffer"
@@ -38,7 +41,8 @@ package() {
   ( cd "$root" && find etc lib usr -type f -print0 | sort -z | xargs -0 md5sum ) >"$root/DEBIAN/md5sums"
   sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@SIZE@/$(du -k -s --apparent-size "$root" | cut -f1)/" \
     image/debian/control >"$root/DEBIAN/control"
-  chmod 644 "$root/DEBIAN/control" "$root/DEBIAN/conffiles" "$root/DEBIAN/md5sums" "$root/usr/share/doc/iobuffer/changelog.gz"
+  chmod 644 "$root/DEBIAN/control" "$root/DEBIAN/conffiles" "$root/DEBIAN/md5sums" \
+    "$root/usr/share/doc/iobuffer/changelog.gz" "$root/usr/share/man/man1/iobuffer.1.gz"
   chmod 755 "$root/usr/bin"
   find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   mkdir -p artifacts/packages

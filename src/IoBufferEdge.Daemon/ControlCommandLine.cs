@@ -48,6 +48,25 @@ internal sealed class ControlCommandLine(string socketPath, bool json, TextWrite
         return answer.Ok ? ExitCode.Ok : ExitCode.Failed;
     }
 
+    /// <summary>For completion at a prompt: the channels of the gateway that answers there; none where none does at once.</summary>
+    internal static IEnumerable<string> ChannelsOf(string socketPath)
+    {
+        try
+        {
+            using var late = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+            var asking = Task.Run(async () =>
+            {
+                using var client = await ControlClient.ConnectAsync(socketPath, late.Token);
+                return await client.AskAsync(new ControlRequest { Command = "status" }, late.Token);
+            });
+            return asking.GetAwaiter().GetResult().Status?.Channels.Select(c => c.Id) ?? [];
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException)
+        {
+            return [];
+        }
+    }
+
     private void Print<T>(T value, JsonTypeInfo<T> type) => output.WriteLine(JsonSerializer.Serialize(value, type));
 
     /// <summary>Connects and lets the verb ask; who cannot be reached is said.</summary>

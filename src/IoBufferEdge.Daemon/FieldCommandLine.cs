@@ -12,6 +12,10 @@ namespace IoBufferEdge.Daemon;
 /// <summary>The verbs that look at the field side without a gateway: <c>gpio</c> and <c>serial</c>; each returns the exit code.</summary>
 internal static class FieldCommandLine
 {
+    private static readonly TimeProvider Time = TimeProvider.System;
+
+    private static LinuxSerialPorts Ports => new(new DriverLines(LinuxGpioChip.Open), Time);
+
     public static Command Gpio()
     {
         var chip = new Argument<string>("CHIP") { Description = "Label of the chip." };
@@ -77,12 +81,32 @@ internal static class FieldCommandLine
             };
             if (endpoint.Rs485 is { Mode: Rs485Mode.Gpio, De: null }) throw new FormatException("Mode gpio needs --de CHIP:LINE, the line of the transmitter.");
             if (parsed.GetValue(frames) < 1 || parsed.GetValue(bytes) < 1) throw new FormatException("--frames and --bytes must be 1 or more.");
-            var time = TimeProvider.System;
-            var lines = new SerialLines(new LinuxSerialPorts(new DriverLines(LinuxGpioChip.Open), time), time, NullLogger.Instance);
-            var run = new Rs485Test(lines, SerialSettings.From(endpoint), time);
+            var run = new Rs485Test(new SerialLines(Ports, Time, NullLogger.Instance), SerialSettings.From(endpoint), Time);
             return await run.RunAsync(parsed.GetValue(frames), parsed.GetValue(bytes), Console.Out, cancel) ? ExitCode.Ok : ExitCode.Failed;
         }));
-        return new Command("serial", "Try serial ports; the gateway must not have them open.") { test };
+        return new Command("serial", "Try serial ports; the gateway must not have them open.") { Probe(), test };
+    }
+
+    private static Command Probe()
+    {
+        var port = new Argument<string?>("PORT") { Description = "The serial device; left out: shows which there are.", Arity = ArgumentArity.ZeroOrOne };
+        var seconds = new Option<int>("--seconds") { Description = "How long to listen at each setting.", HelpName = "S", DefaultValueFactory = _ => 2 };
+        var probe = new Command("probe", "Show the serial ports, or listen on one and find out how its device talks.") { port, seconds };
+        probe.SetAction((parsed, cancel) => Attempt(async () =>
+        {
+            if (parsed.GetValue(seconds) < 1) throw new FormatException("--seconds must be 1 or more.");
+            if (parsed.GetValue(port) is { } path)
+            {
+                var settings = SerialSettings.From(new SourceConfig { Type = EndpointType.Serial, SerialPort = path });
+                var fits = await new SerialProbe(Ports, Time).ListenAsync(settings, TimeSpan.FromSeconds(parsed.GetValue(seconds)), Console.Out, cancel);
+                return fits ? ExitCode.Ok : ExitCode.Failed;
+            }
+
+            var found = SerialProbe.List("/").ToList();
+            Console.WriteLine(found.Count == 0 ? "This machine has no serial ports." : string.Join('\n', found));
+            return ExitCode.Ok;
+        }));
+        return probe;
     }
 
     /// <summary>CHIP:LINE or CHIP:LINE:low; a label may hold colons.</summary>

@@ -105,15 +105,17 @@ internal sealed class GatewayHost
         var storeOptions = new RocksStoreOptions { Directory = folder.Store };
         var serial = new SerialLines(new LinuxSerialPorts(_driverLines, _time), _time, log);
         var hub = new RemoteHub();
-        EndpointContext Endpoints(MemoryBudget memory) => new(network, memory, _time, random, log, serial)
+        var taps = new LineTaps(_time);
+        EndpointContext Endpoints(ChannelConfig channel, ChannelEnd end, MemoryBudget memory) => new(network, memory, _time, random, log, serial)
         {
             Hub = hub,
-            NewRemote = channel => new HttpRemoteTransport(channel, _secrets, _time, log),
+            Tap = new EndTap(taps.Of(channel.Id), end),
+            NewRemote = remoteChannel => new HttpRemoteTransport(remoteChannel, _secrets, _time, log),
         };
         await using var gateway = new Gateway(config, new GatewayServices(
             new RocksBufferStore(storeOptions, _time, random, log),
-            (channel, memory) => EndpointFactory.CreateSource(channel, Endpoints(memory)),
-            (channel, memory) => EndpointFactory.CreateDestination(channel, Endpoints(memory)),
+            (channel, memory) => EndpointFactory.CreateSource(channel, Endpoints(channel, ChannelEnd.Source, memory)),
+            (channel, memory) => EndpointFactory.CreateDestination(channel, Endpoints(channel, ChannelEnd.Destination, memory)),
             _time, random, log, Version, Machine.ReadBootId("/"), Machine.ReadId("/"))) { ConfigHash = start.Config.Hash };
         using var ending = new CancellationTokenSource();
         await using var panel = new FrontPanel(LedClass, LinuxGpioChip.Open, gateway, _time, log);
@@ -152,7 +154,7 @@ internal sealed class GatewayHost
         link.Use(MqttTarget.Of(config, gateway.Status.DeviceId));
         var linking = link.RunAsync();
         _reloadAsync = () => ReloadAsync(gateway, keeper);
-        var commands = new ControlCommands(gateway, _secrets, _reloadAsync, new ConfigCommands(keeper));
+        var commands = new ControlCommands(gateway, _secrets, _reloadAsync, new ConfigCommands(keeper), taps);
         using var control = new ControlServer(folder.ControlSocket, commands.HandleAsync, _time, log);
         control.Open();
         var serving = control.RunAsync(ending.Token);

@@ -15,6 +15,7 @@ var watch = new Option<bool>("--watch") { Description = "Show it again every sec
 var file = new Argument<string>("FILE") { Description = "Configuration file." };
 var yes = new Option<bool>("--yes") { Description = "Do not ask." };
 var channel = new Argument<string>("CHANNEL") { Description = "Id of a channel, or of a queue that has lost its channel." };
+channel.CompletionSources.Add(context => ControlCommandLine.ChannelsOf(DataFolder.ControlSocketOf(context.ParseResult.GetValue(data)!)));
 
 var run = new Command("run", "Run the gateway in the foreground.") { config, data };
 run.SetAction((parsed, _) => new GatewayHost(parsed.GetValue(config), parsed.GetValue(data)!).RunAsync());
@@ -73,6 +74,11 @@ var purge = new Command("purge", "Discard all that wait now, for good; a queue t
 purge.SetAction((parsed, cancel) => Queue(parsed).PurgeAsync(parsed.GetValue(channel)!, parsed.GetValue(yes), cancel));
 var queues = new Command("queue", "See to what waits in a channel's buffer.") { peek, export, replay, purge };
 
+var hex = new Option<bool>("--hex") { Description = "The bytes in hex instead of as text." };
+var tap = new Command("tap", "Show what goes over a channel's lines, live, until Ctrl-C.") { channel, hex, data, json };
+tap.SetAction((parsed, cancel) =>
+    new TapCommandLine(Client(parsed), parsed.GetValue(hex), parsed.GetValue(json), Console.Out, Console.Error).RunAsync(parsed.GetValue(channel)!, cancel));
+
 var boardId = new Argument<string>("ID") { Description = "Id of a board, for device.board in the configuration." };
 var boardList = new Command("list", "Show the boards that are known.");
 boardList.SetAction(_ => BoardCommandLine.List(Console.Out));
@@ -88,10 +94,10 @@ version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
-    run, check, status, reload, identify, channels, queues, ParkCommandLine.Command(channel, yes, data, json, Client),
+    run, check, status, reload, identify, channels, tap, queues, ParkCommandLine.Command(channel, yes, data, json, Client),
     ConfigCommandLine.Command(data, json, Client),
     StoreCommandLine.Command(yes, data, json), boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), passwd,
-    SecretCommandLine.Command(data, json), version,
+    SecretCommandLine.Command(data, json), SelfTestCommandLine.Command(data, json), version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

@@ -117,16 +117,7 @@ internal sealed class QueueCommandLine(ControlCommandLine control, bool json, Te
         text.Append(CultureInfo.InvariantCulture, $"{message.Sequence}  {message.ReceivedAt:yyyy-MM-dd HH:mm:ss.fff}Z  {message.Bytes} bytes  ");
         if (message.Origin is { } origin) text.Append(CultureInfo.InvariantCulture, $"from {string.Join(" > ", origin.Path)} {origin.Sequence}  ");
         if (message.Flags.Count > 0) text.AppendJoin(',', message.Flags).Append("  ");
-        foreach (var value in message.Payload.AsSpan(0, Math.Min(PreviewBytes, message.Payload.Length))) text.Append(Printable(value));
+        foreach (var value in message.Payload.AsSpan(0, Math.Min(PreviewBytes, message.Payload.Length))) text.Append(Printable.Byte(value));
         return text.Append(message.Bytes > PreviewBytes ? " …" : "").ToString();
     }
-
-    private static string Printable(byte value) => value switch
-    {
-        (byte)'\r' => "\\r",
-        (byte)'\n' => "\\n",
-        (byte)'\\' => "\\\\",
-        >= 0x20 and < 0x7f => ((char)value).ToString(),
-        _ => $"\\x{value:x2}",
-    };
 }

@@ -1,6 +1,7 @@
 using IoBufferEdge.Buffers;
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control.Configuring;
+using IoBufferEdge.Endpoints;
 using IoBufferEdge.Secrets;
 
 namespace IoBufferEdge.Control;
@@ -8,18 +9,22 @@ namespace IoBufferEdge.Control;
 /// <summary>The commands of the control socket, each a call on the gateway.</summary>
 /// <param name="reloadAsync">Reads the configuration file again and applies it; completes with one sentence, or throws with one.</param>
 /// <param name="config">The config commands; null: there are none.</param>
+/// <param name="taps">Where the lines can be looked at; null: nowhere.</param>
 public sealed class ControlCommands(
-    IGatewayControl gateway, SecretStore secrets, Func<ValueTask<string>> reloadAsync, ConfigCommands? config = null)
+    IGatewayControl gateway, SecretStore secrets, Func<ValueTask<string>> reloadAsync, ConfigCommands? config = null, LineTaps? taps = null)
 {
     /// <summary>Long enough to walk along a row of cabinets.</summary>
     public static readonly TimeSpan IdentifyFor = TimeSpan.FromMinutes(1);
+
+    /// <summary>How long a tap waits for something to show.</summary>
+    private static readonly TimeSpan TapWaits = TimeSpan.FromSeconds(1);
 
     public async ValueTask<ControlResponse> HandleAsync(ControlRequest request, CancellationToken cancel)
     {
         if (request.Channel is { } id)
         {
             return await OnChannelAsync(request, id, cancel)
-                ?? (request.Command is "channel pause" or "channel resume" or "channel retry" or "park replay" or "queue replay"
+                ?? (request.Command is "channel pause" or "channel resume" or "channel retry" or "park replay" or "queue replay" or "tap"
                     ? NoChannel(id) : NoQueue(id));
         }
 
@@ -32,7 +37,7 @@ public sealed class ControlCommands(
             "secret list" => new ControlResponse { Ok = true, Secrets = secrets.List() },
             "secret set" => SetSecret(request.Secret ?? "", request.Value),
             "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "park drop"
-                or "queue peek" or "queue replay" or "queue purge" =>
+                or "queue peek" or "queue replay" or "queue purge" or "tap" =>
                 ControlResponse.Failed($"\"{request.Command}\" needs the id of a channel in the key \"channel\"."),
             _ => Unknown(request.Command),
         };
@@ -72,6 +77,8 @@ public sealed class ControlCommands(
                 return await gateway.ReplayRetainedAsync(id, Selection(request), cancel) is { } copied
                     ? Done($"Delivered messages of {id} queued once more: {copied.Messages}", copied)
                     : null;
+            case "tap" when taps is not null:
+                return await TapAsync(taps, id, request.From, cancel);
             case "park list":
                 return await gateway.ListParkedAsync(id, cancel) is { } parked
                     ? new ControlResponse { Ok = true, Parked = [.. parked.Select(Entry)] }
@@ -90,6 +97,16 @@ public sealed class ControlCommands(
                 return Unknown(request.Command);
         }
     }
+
+    private async ValueTask<ControlResponse?> TapAsync(LineTaps taps, string id, long from, CancellationToken cancel)
+    {
+        if (gateway.Status.Channels.FirstOrDefault(c => c.Id == id) is null) return null;
+        var (entries, next) = await taps.Of(id).LookAsync(from, TapWaits, cancel);
+        return new ControlResponse { Ok = true, Tapped = [.. entries.Select(Entry)], Next = next };
+    }
+
+    private static TappedEntry Entry(TapEntry piece) =>
+        new(piece.Number, piece.At, EndpointValidator.Word(piece.End), piece.Sent ? "sent" : "received", piece.Peer, piece.Length, piece.Bytes);
 
     private static MessageSelection Selection(ControlRequest request) => new(request.From, request.UpTo, request.Count);
 
@@ -127,5 +144,5 @@ public sealed class ControlCommands(
 
     private static ControlResponse Unknown(string command) => ControlResponse.Failed(
         $"There is no command \"{command}\": status, reload, identify, config show|apply|confirm|rollback, secret set|list, "
-        + "channel pause|resume|retry, queue peek|replay|purge and park list|replay|drop are.");
+        + "channel pause|resume|retry, tap, queue peek|replay|purge and park list|replay|drop are.");
 }

@@ -17,7 +17,7 @@ public sealed record ControlRequest
     /// <summary>channel resume: how, where the receiver does not hold what it should.</summary>
     public ResumeChoice? Choice { get; init; }
 
-    /// <summary>queue peek and replay, park replay and drop: the first number wanted.</summary>
+    /// <summary>queue peek and replay, park replay and drop, tap: the first number wanted.</summary>
     public long From { get; init; }
 
     /// <summary>queue replay, park replay and drop: the last number wanted; left out: the newest that is there now.</summary>
@@ -66,6 +66,11 @@ public sealed record ControlResponse
     /// <summary>queue peek: the newest number of the queue.</summary>
     public long? LastSequence { get; init; }
 
+    /// <summary>tap: what went over the channel's lines, and the <c>from</c> of the request that goes on.</summary>
+    public IReadOnlyList<TappedEntry>? Tapped { get; init; }
+
+    public long? Next { get; init; }
+
     /// <summary>secret list: never their values.</summary>
     public IReadOnlyList<SecretEntry>? Secrets { get; init; }
 
@@ -98,6 +103,12 @@ public sealed record ParkedEntry(long Sequence, int Bytes, string Preview);
 /// <param name="Origin">Where a message from another instance came into the chain; null: it came in here.</param>
 public sealed record QueuedEntry(
     long Sequence, DateTimeOffset ReceivedAt, IReadOnlyList<string> Flags, int Bytes, byte[] Payload, OriginEntry? Origin = null);
+
+/// <param name="End">source or destination.</param>
+/// <param name="Direction">received or sent.</param>
+/// <param name="Bytes">Of the whole piece.</param>
+/// <param name="Payload">Base64; of a large piece the beginning.</param>
+public sealed record TappedEntry(long Number, DateTimeOffset At, string End, string Direction, string? Peer, int Bytes, byte[] Payload);
 
 /// <param name="Path">The instances passed, oldest first, each as "device/channel".</param>
 /// <param name="Life">Of the first one's queue, 16 hex digits; null, as is <paramref name="Sequence"/>, where the message came without.</param>
@@ -134,6 +145,7 @@ public sealed record OriginEntry(IReadOnlyList<string> Path, string? Life, long?
 [JsonSerializable(typeof(IReadOnlyList<ChannelStatus>))]
 [JsonSerializable(typeof(IReadOnlyList<ParkedEntry>))]
 [JsonSerializable(typeof(QueuedEntry))]
+[JsonSerializable(typeof(TappedEntry))]
 public sealed partial class ControlJson : JsonSerializerContext;
 
 internal sealed class SnakeCaseConverter<T>() : JsonStringEnumConverter<T>(JsonNamingPolicy.SnakeCaseLower, allowIntegerValues: false)

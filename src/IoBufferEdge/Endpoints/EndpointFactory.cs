@@ -17,6 +17,9 @@ public sealed record EndpointContext(
     /// <summary>Where sources for other instances are found by who listens for them; null: nothing can.</summary>
     public RemoteHub? Hub { get; init; }
 
+    /// <summary>Shows what goes over this end's line; null: nobody can look.</summary>
+    public EndTap? Tap { get; init; }
+
     /// <summary>Makes the way to another instance; null: there is none.</summary>
     public Func<ChannelConfig, IRemoteTransport>? NewRemote { get; init; }
 }

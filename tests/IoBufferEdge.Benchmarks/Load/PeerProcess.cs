@@ -26,6 +26,8 @@ public sealed class PeerProcess : IDisposable
 
     public string LastLines { get { lock (_lock) return $"{Path.GetFileName(_program)}: {string.Join('\n', _lines)}"; } }
 
+    public bool HasExited => _process!.HasExited;
+
     /// <summary>Null: neither installed nor unpacked.</summary>
     public static string? Find(string program) =>
         ((string[])[Path.Combine(Unpacked, "usr/sbin", program), Path.Combine(Unpacked, "usr/bin", program), $"/usr/bin/{program}"])

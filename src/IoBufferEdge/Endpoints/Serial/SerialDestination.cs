@@ -42,6 +42,7 @@ public sealed class SerialDestination : IDestination
     {
         _line = _lines.Take(_settings);
         _line.Listen(_changed);
+        _line.AddTap(_context.Tap);
         return ValueTask.CompletedTask;
     }
 
@@ -66,6 +67,7 @@ public sealed class SerialDestination : IDestination
         if (_line is { } line)
         {
             line.StopListening(_changed);
+            line.RemoveTap(_context.Tap);
             _lines.Return(line);
             _line = null;
         }

@@ -27,6 +27,7 @@ public sealed class SerialLine
     private readonly List<AsyncSignal> _listeners = [];
     private readonly AsyncSignal _ended;
     private readonly ArrivalQueue _handedBack = new();
+    private EndTap[] _taps = [];
     private readonly byte[] _thrownAway = new byte[256];
     private bool _isKept;
 
@@ -197,7 +198,7 @@ public sealed class SerialLine
         lock (_lock)
         {
             if (_source is null && _holder is null && _port is { } port)
-                while (!port.TryRead(_thrownAway).IsNone) _activeAt = _time.GetTimestamp();
+                while (Read(port, _thrownAway) is { IsNone: false }) _activeAt = _time.GetTimestamp();
             foreach (var listener in _listeners) listener.Set();
             if (_port is not { End: null }) _ended.Set();
         }
@@ -231,11 +232,35 @@ public sealed class SerialLine
         {
             if (!ReferenceEquals(user, _holder ?? _source)) return default;
             arrival = ReferenceEquals(user, _source) ? _handedBack.Take(bytes) : default;
-            if (arrival.IsNone && _port is not null) arrival = _port.TryRead(bytes);
+            if (arrival.IsNone && _port is not null) arrival = Read(_port, bytes);
             if (!arrival.IsNone) _activeAt = arrival.At;
         }
 
         return arrival;
+    }
+
+    private SerialArrival Read(ISerialPort port, Span<byte> bytes)
+    {
+        var arrival = port.TryRead(bytes);
+        foreach (var tap in _taps) tap.Received(bytes[..arrival.Count], Settings.Port);
+        return arrival;
+    }
+
+    /// <summary>Shown to whoever looks at the line.</summary>
+    internal void Sent(ReadOnlySpan<byte> bytes)
+    {
+        foreach (var tap in _taps) tap.Sent(bytes, Settings.Port);
+    }
+
+    /// <summary>A user's way to show what goes over the line: all of it, whosever it is.</summary>
+    internal void AddTap(EndTap? tap)
+    {
+        lock (_lock) if (tap is not null) _taps = [.. _taps, tap];
+    }
+
+    internal void RemoveTap(EndTap? tap)
+    {
+        lock (_lock) _taps = [.. _taps.Where(t => t != tap)];
     }
 
     /// <summary>What a holder has read and was not meant for it goes to the source, where there is one.</summary>

@@ -45,6 +45,7 @@ public sealed class SerialSource : ISource
     {
         _line = _lines.Take(_settings);
         _line.Listen(_changed);
+        _line.AddTap(_context.Tap);
         return ValueTask.CompletedTask;
     }
 
@@ -73,6 +74,7 @@ public sealed class SerialSource : ISource
         if (_line is { } line)
         {
             line.StopListening(_changed);
+            line.RemoveTap(_context.Tap);
             _lines.Return(line);
             _line = null;
         }

@@ -37,6 +37,7 @@ internal sealed class SerialTurn(SerialLine line, object holder) : IDisposable
             }
 
             SentAt = line.Time.GetTimestamp();
+            line.Sent(bytes.Span);
         }
         catch (ObjectDisposedException e)
         {

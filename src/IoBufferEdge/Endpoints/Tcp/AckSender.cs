@@ -15,6 +15,7 @@ internal sealed class AckSender : IDisposable
     private readonly IConnection _connection;
     private readonly IMessageSink _sink;
     private readonly TimeProvider _time;
+    private readonly EndTap? _tap;
     private readonly AsyncSignal _added;
     private readonly AsyncSignal _sent;
     private readonly CancellationTokenSource _cancel = new();
@@ -28,9 +29,9 @@ internal sealed class AckSender : IDisposable
     private volatile bool _sending;
     private volatile Exception? _failure;
 
-    public AckSender(IConnection connection, IMessageSink sink, TimeProvider time)
+    public AckSender(IConnection connection, IMessageSink sink, TimeProvider time, EndTap? tap)
     {
-        (_connection, _sink, _time) = (connection, sink, time);
+        (_connection, _sink, _time, _tap) = (connection, sink, time, tap);
         (_added, _sent) = (new AsyncSignal(time), new AsyncSignal(time));
     }
 
@@ -175,6 +176,7 @@ internal sealed class AckSender : IDisposable
         {
             var taken = await _connection.SendAsync(bytes, _cancel.Token);
             Interlocked.Add(ref _bytesSent, taken);
+            _tap?.Sent(bytes.Span[..taken], _connection.Remote);
             bytes = bytes[taken..];
         }
 

@@ -44,7 +44,8 @@ public sealed class TcpDestination : IDestination
             TimeSpan.FromMilliseconds(ChannelRules.EffectiveHoldMs(channel)),
             FrameEncoder.Create(_config.Framing),
             MessagePacer.Create(_config.MaxMessagesPerS, context.Time),
-            _config.Tls.Enabled);
+            _config.Tls.Enabled,
+            context.Tap);
     }
 
     private bool IsServer => _config.Type == EndpointType.TcpServer;

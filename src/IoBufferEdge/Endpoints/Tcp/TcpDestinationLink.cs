@@ -260,6 +260,7 @@ internal sealed class TcpDestinationLink : IDestinationLink
         {
             var piece = IsTransport && _window.IsGrowing ? bytes[..Math.Min(bytes.Length, PieceBytesWhileGrowing)] : bytes;
             var sent = await _connection.SendAsync(piece, CancellationToken.None);
+            _options.Tap?.Sent(bytes.Span[..sent], _connection.Remote);
             bytes = bytes[sent..];
             if (IsTransport && _window.IsGrowing) OutstandingBytes(_connection.Inspect());
         }
@@ -390,7 +391,11 @@ internal sealed class TcpDestinationLink : IDestinationLink
         try
         {
             while (await _connection.ReceiveAsync(buffer, CancellationToken.None) is > 0 and var count)
+            {
+                _options.Tap?.Received(buffer.AsSpan(0, count), _connection.Remote);
                 if (_acks is not null) TakeAnswers(_acks, buffer.AsSpan(0, count));
+            }
+
             if (_connection is TlsConnection { EndedWithoutCloseNotify: true })
                 End(orderly: false, $"{_connection.Remote} has ended without TLS's close_notify.");
             lock (_lock) _peerFinished = true;

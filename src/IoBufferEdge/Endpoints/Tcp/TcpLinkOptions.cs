@@ -9,7 +9,8 @@ namespace IoBufferEdge.Endpoints.Tcp;
 /// <param name="Encoder">The destination's own framing; null: messages go out as they are.</param>
 /// <param name="Pacer">The destination's, for all its links; null: no pacing.</param>
 /// <param name="Encrypted">TLS: offsets of the output are known at the end of each write only.</param>
-internal sealed record TcpLinkOptions(ConfirmConfig Confirm, TimeSpan Hold, FrameEncoder? Encoder, MessagePacer? Pacer, bool Encrypted);
+/// <param name="Tap">Shows what goes over the line; null: nobody can look.</param>
+internal sealed record TcpLinkOptions(ConfirmConfig Confirm, TimeSpan Hold, FrameEncoder? Encoder, MessagePacer? Pacer, bool Encrypted, EndTap? Tap = null);
 
 /// <summary>What links count for their destination.</summary>
 internal sealed class TcpLinkCounters

@@ -45,6 +45,7 @@ internal sealed class TcpReceiver : IDisposable
     private readonly ReceiveBuffer _buffer;
     private readonly SourceAck? _ack;
     private readonly AckSender? _acks;
+    private readonly EndTap? _tap;
 
     /// <summary>The answer to the frame whose pieces are coming in, made from its first piece.</summary>
     private byte[]? _ackOfPieces;
@@ -52,10 +53,10 @@ internal sealed class TcpReceiver : IDisposable
     public TcpReceiver(
         IConnection connection, IMessageSink sink, SourceConfig config, SourceAck? ack, TcpSourceCounters counters, EndpointContext context)
     {
-        (_connection, _sink, _config, _ack, _counters) = (connection, sink, config, ack, counters);
+        (_connection, _sink, _config, _ack, _counters, _tap) = (connection, sink, config, ack, counters, context.Tap);
         _decoder = FrameDecoder.Create(config.EffectiveFraming, config.MaxMessageBytes, config.OnOversize);
         _buffer = new ReceiveBuffer(context.Memory, _decoder.BufferBytesNeeded);
-        _acks = ack is null ? null : new AckSender(connection, sink, context.Time);
+        _acks = ack is null ? null : new AckSender(connection, sink, context.Time, _tap);
     }
 
     /// <summary>Anything came.</summary>
@@ -100,7 +101,7 @@ internal sealed class TcpReceiver : IDisposable
             while (await ReadAsync(stop) is var read and > 0)
             {
                 HasReceived = true;
-                _buffer.Filled(read);
+                Filled(read);
                 await AppendFramesAsync(endOfInput: false, stop);
             }
         }
@@ -139,9 +140,15 @@ internal sealed class TcpReceiver : IDisposable
             var read = _connection.ReceiveNow(_buffer.Free.Span);
             if (read <= 0) return;
             left -= read;
-            _buffer.Filled(read);
+            Filled(read);
             await AppendFramesAsync(endOfInput: false, stop);
         }
+    }
+
+    private void Filled(int count)
+    {
+        _tap?.Received(_buffer.Free.Span[..count], _connection.Remote);
+        _buffer.Filled(count);
     }
 
     private async ValueTask AppendFramesAsync(bool endOfInput, CancellationToken stop)

@@ -40,7 +40,8 @@ public sealed class UdpDestination : IDestination
             var socket = await _context.Network.OpenDatagramAsync(
                 _config.Bind, 0, new DnsEndPoint(_config.Host!, _config.Port), receiveBufferBytes: 0, cancel);
             _status = new EndpointStatus(EndpointState.Connected, $"{_config.Host}:{_config.Port}", 0, []);
-            return new UdpDestinationLink(socket, _encoder, _pacer, _context.Time, _icmpErrors, _oversize);
+            var peer = $"{_config.Host}:{_config.Port}";
+            return new UdpDestinationLink(socket, peer, _encoder, _pacer, _context, _icmpErrors, _oversize);
         }
         catch (EndpointException e)
         {
@@ -62,10 +63,11 @@ public sealed class UdpDestination : IDestination
 /// <summary>One connected datagram socket, until an error comes back on it. One message at a time: one too long for a datagram is refused
 /// here, before anything behind it goes out (rule 8).</summary>
 internal sealed class UdpDestinationLink(
-    IDatagramSocket socket, FrameEncoder? encoder, MessagePacer? pacer, TimeProvider time, EventCounter icmpErrors, EventCounter oversize)
+    IDatagramSocket socket, string peer, FrameEncoder? encoder, MessagePacer? pacer, EndpointContext context, EventCounter icmpErrors,
+    EventCounter oversize)
     : IDestinationLink
 {
-    private readonly RecentSends _recent = new(TimeSpan.FromSeconds(1), time);
+    private readonly RecentSends _recent = new(TimeSpan.FromSeconds(1), context.Time);
     private readonly Lock _lock = new();
     private Task _watching = Task.CompletedTask;
     private IDeliverySink? _sink;
@@ -115,6 +117,7 @@ internal sealed class UdpDestinationLink(
         try
         {
             await socket.SendAsync(datagram, cancel);
+            context.Tap?.Sent(datagram.Span, peer);
         }
         catch (IOException e)
         {
@@ -129,7 +132,11 @@ internal sealed class UdpDestinationLink(
         var buffer = new byte[2048];
         try
         {
-            while (true) await socket.ReceiveAsync(buffer, cancel);
+            while (true)
+            {
+                var answer = await socket.ReceiveAsync(buffer, cancel);
+                context.Tap?.Received(buffer.AsSpan(0, answer.Length), peer);
+            }
         }
         catch (OperationCanceledException)
         {

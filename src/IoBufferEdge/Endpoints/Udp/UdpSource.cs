@@ -145,6 +145,7 @@ public sealed class UdpSource : ISource
         _state = EndpointState.Connected;
         _decoder.Reset();
         var bytes = buffer[..datagram.Length];
+        _context.Tap?.Received(bytes.Span, datagram.Remote);
         while (true)
         {
             var frame = _decoder.Next(bytes.Span, endOfInput: true);
