@@ -24,7 +24,7 @@ public partial class ToolTests(ITestOutputHelper output) : SystemTest(output)
         var toLine = Config.Channel(Id, port, 1, """{"ack":{"type":"bytes","ack_hex":"06"}}""");
         toLine["destination"] = JsonNode.Parse($$"""{"type":"serial","port":"{{device.Path}}"}""");
         var gateway = StartedGateway(toLine);
-        using var tap = Keep(new PeerProcess(GatewayProcess.DefaultBinary, "tap", Id, "--json", "--data", gateway.DataFolder));
+        var tap = Keep(new PeerProcess(GatewayProcess.DefaultBinary, "tap", Id, "--json", "--data", gateway.DataFolder));
         Wait.Until(() => tap.LastLines.Contains("Looking at", StringComparison.Ordinal), 10, "the tap to look", () => tap.LastLines);
         using var client = new TcpClient("127.0.0.1", port);
         await client.GetStream().WriteAsync("weigh\e[2J\n"u8.ToArray());
