@@ -2,8 +2,8 @@
 # scripts/test.sh [--quick|--full]: installs what is missing, builds, publishes both targets, runs every test. --quick leaves the VM lab
 # out, whose kernel is built once (about five minutes). --full adds the long loops (500 kill -9, 500 power cuts behind a kill, 200 faults
 # of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100 orderly ends, 200 kills in a row of three gateways and as many with
-# disks that are wiped and put back, 100 kills of the broker, a million wrong requests, five minutes of soak, 10,000 RS485
-# frames a case in the lab) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
+# disks that are wiped and put back, 100 kills of the broker, a million wrong requests, five minutes of soak, the Debian package under systemd,
+# 10,000 RS485 frames a case in the lab) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -49,6 +49,24 @@ run_lab() {
     return
   fi
   add_counts "VM lab" "$status" "$(count_tests "$log")"
+}
+
+# run_service_lab: the Debian package on a Debian with systemd, in the lab's kernel; the whole of it counts as one test.
+run_service_lab() {
+  local log=artifacts/logs/vm-lab-service.log status=0
+  say "package in the VM lab"
+  if [ "$(uname -m)" = x86_64 ]; then
+    quietly "$log" tests/vm-lab/service.sh || status=$?
+  else
+    status=75
+    echo "its kernel runs on x86_64 alone" >"$log"
+  fi
+  if [ $status -eq 75 ]; then
+    say "skipped: the package in the VM lab ($(tail -n 1 "$log"))"
+    add_counts "package in the VM lab" 0 "0 0 1"
+    return
+  fi
+  add_counts "package in the VM lab" "$status" "$((status == 0)) $((status != 0)) 0"
 }
 
 # run_seeds COUNT: the simulation's first COUNT seeds; each seed counts as one test.
@@ -120,6 +138,7 @@ else
   run_lab
 fi
 if [ "${1:-}" = --full ]; then
+  run_service_lab
   run_loop kill-loop 500
   run_loop cut-loop 500
   run_loop fault-loop 200

@@ -176,24 +176,10 @@ public sealed class TlsConnection : IConnection
     private sealed class NothingThereException : IOException;
 
     /// <summary>The connection as a stream. Its synchronous read never waits, its asynchronous one does.</summary>
-    private sealed class InnerStream(IConnection inner) : Stream
+    private sealed class InnerStream(IConnection inner) : WireStream
     {
         /// <summary>The peer's FIN has been read.</summary>
         public bool HasEnded { get; private set; }
-
-        public override bool CanRead => true;
-
-        public override bool CanWrite => true;
-
-        public override bool CanSeek => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
 
         [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
@@ -229,10 +215,6 @@ public sealed class TlsConnection : IConnection
         }
 
         public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
 
         /// <summary>SslStream first reads into no buffer, to wait without holding one: such a 0 is no end.</summary>
         private int Note(int read, int offered)

@@ -1,10 +1,12 @@
+using IoBufferEdge.Endpoints;
+
 namespace IoBufferEdge.Control.Mqtt;
 
 /// <summary>
 /// A stream from a broker that refuses packets larger than agreed before anybody makes room for them: the client would take the memory that
 /// five bytes of a header claim, 256 MB at most. It follows the fixed headers of what is read; what is written passes untouched.
 /// </summary>
-internal sealed class PacketGuard(Stream inner, int maxPacketBytes) : Stream
+internal sealed class PacketGuard(Stream inner, int maxPacketBytes) : WireStream
 {
     private const int LengthBytesMax = 4;
 
@@ -17,20 +19,6 @@ internal sealed class PacketGuard(Stream inner, int maxPacketBytes) : Stream
         Type,
         Length,
         Body,
-    }
-
-    public override bool CanRead => true;
-
-    public override bool CanWrite => true;
-
-    public override bool CanSeek => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
     }
 
     /// <exception cref="BadPacketException">A packet is larger than agreed, or its length is no length.</exception>
@@ -62,10 +50,6 @@ internal sealed class PacketGuard(Stream inner, int maxPacketBytes) : Stream
     public override void Flush() => inner.Flush();
 
     public override Task FlushAsync(CancellationToken cancellationToken) => inner.FlushAsync(cancellationToken);
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {
