@@ -9,8 +9,12 @@ internal sealed record FuzzFailure(byte[] Input, string Reason);
 /// <summary>What came of fuzzing a target.</summary>
 internal sealed record FuzzResult(long Executions, int Behaviours, TimeSpan Time, FuzzFailure? Failure)
 {
+    /// <summary>What the process holds more than before, apart from the inputs that are kept: a leak, where nothing else runs in it.</summary>
+    public long GrownBytes { get; init; }
+
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"{Executions:N0} inputs in {Time.TotalSeconds:0.0} s ({Executions / Time.TotalSeconds:N0} a second), {Behaviours} behaviours");
+        $"{Executions:N0} inputs in {Time.TotalSeconds:0.0} s ({Executions / Time.TotalSeconds:N0} a second), {Behaviours} behaviours, "
+        + $"{GrownBytes / 1e6:0.0} MB more held than before");
 }
 
 /// <summary>
@@ -41,6 +45,7 @@ internal sealed class Fuzzer(FuzzTarget target, IReadOnlyList<byte[]> corpus, in
     /// <param name="time">Zero: the corpus alone.</param>
     public FuzzResult Run(TimeSpan time)
     {
+        var before = HeldBytes();
         _clock.Start();
         var thread = new Thread(() => RunInputs(time)) { IsBackground = true, Name = $"fuzz {target.Name}" };
         thread.Start();
@@ -53,8 +58,10 @@ internal sealed class Fuzzer(FuzzTarget target, IReadOnlyList<byte[]> corpus, in
                 return Result(new FuzzFailure(_present, $"It had not been judged after {InputTimeMax.TotalSeconds} s."));
         }
 
-        return Result(_failure);
+        return Result(_failure) with { GrownBytes = HeldBytes() - before };
     }
+
+    private long HeldBytes() => GC.GetTotalMemory(forceFullCollection: true) - _pool.Sum(input => (long)input.Length);
 
     private FuzzResult Result(FuzzFailure? failure) => new(Interlocked.Read(ref _executions), _seen.Count, _clock.Elapsed, failure);
 
