@@ -36,11 +36,20 @@ public sealed class MqttAccessTests : SystemTest
             var topics = new[] { "availability", "state", $"channel/{Id}/state", "config/reported" }.Select(t => $"iobuffer/v1/{device}/{t}").ToList();
             topics.Add($"homeassistant/sensor/iobuffer_{device}/{Id}_state/config");
             Wait.Until(() => _operator.Retained(topics, topics.Count).Count == topics.Count, 30, $"everything of {device} at the operator", Said);
+            _operator.Publish($"iobuffer/v1/{device}/config/desired", """{"revision":"wish","patch":{}}""", retained: true);
+            Wait.Until(() => _operator.Retained($"iobuffer/v1/{device}/config/reported")?.Contains("\"wish\"", StringComparison.Ordinal) == true,
+                30, $"{device} to answer the wish", Said);
             Assert.Contains("\"done\"", Command(device, "pause", $$"""{"channel":"{{Id}}"}"""), StringComparison.Ordinal);
             Assert.Null(_gateways[device].Status()["mqtt"]!["refusal"]);
         }
 
-        var (a, state) = (As(A), _operator.Retained($"iobuffer/v1/{B}/state"));
+        using (var listening = _operator.Listen(["iobuffer/v1/+/metrics"], "-C", "4", "-W", "30"))
+        {
+            var rates = listening.StandardOutput.ReadToEnd(); // sent at QoS 0: of a refusal the device would hear nothing
+            Assert.All(_gateways.Keys, device => Assert.Contains($"iobuffer/v1/{device}/metrics ", rates, StringComparison.Ordinal));
+        }
+
+        var a = As(A);
         foreach (var topic in (string[])["availability", "state", "config/desired", "config/reported", "cmd/resume/x", "alert/x", $"channel/{Id}/state"])
             Assert.Contains("ot authorized", a.TryPublish($"iobuffer/v1/{B}/{topic}", "{}", retained: true), StringComparison.Ordinal);
         foreach (var topic in (string[])["config/desired", "cmd/resume/x"]) // nor does a device give itself orders
@@ -48,7 +57,8 @@ public sealed class MqttAccessTests : SystemTest
         var seen = a.Retained([$"iobuffer/v1/{B}/#", "iobuffer/v1/#", "homeassistant/#"], 1000).Keys;
         Assert.NotEmpty(seen);
         Assert.All(seen, topic => Assert.Contains(A, topic, StringComparison.Ordinal));
-        Assert.Equal(state, _operator.Retained($"iobuffer/v1/{B}/state"));
+        Assert.NotEqual("{}", _operator.Retained($"iobuffer/v1/{B}/state"));
+        Assert.Equal("online", _operator.Retained($"iobuffer/v1/{B}/availability"));
         Assert.Equal("paused", _gateways[B].Status()["channels"]![0]!["state"]!.GetValue<string>());
     }
 
