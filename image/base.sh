@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# image/base.sh FOLDER RELEASE ARCHITECTURE KERNEL LOADER-PACKAGE...: called by build.sh. FOLDER/root.tar is a small Debian with the packages of
+# packages.txt; FOLDER/debs holds those that are not installed but taken apart: kernel, boot loader, busybox.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/lib.sh
+source "$here/../scripts/lib.sh"
+
+if [ "${1:-}" = --download ]; then # called by mmdebstrap when its packages are installed; the last argument is its root
+  cd "$2"
+  export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG
+  kernel=$(apt-cache depends "$3" | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+  exec apt-get -q download "$kernel" busybox-static "${@:4:$#-4}"
+fi
+
+folder=$1 release=$2 architecture=$3
+shift 3
+rm -rf "$folder.new"
+mkdir -p "$folder.new/debs"
+chmod 777 "$folder.new/debs"
+if [ "$architecture" != "$(dpkg --print-architecture)" ]; then
+  # The kernel runs programs of another processor through qemu-user-static where it was told so.
+  install_missing "programs of another processor" qemu-user-static
+  [ -e /proc/sys/fs/binfmt_misc/register ] || mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+  [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register
+fi
+nice mmdebstrap --variant=minbase --architectures="$architecture" --include="$(sed '/^#/d' "$here/packages.txt" | paste -sd,)" --components=main \
+  --aptopt='Apt::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+  --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+  --customize-hook="$here/base.sh --download $folder.new/debs $* \"\$1\"" "$release" "$folder.new/root.tar"
+rm -rf "$folder"
+mv "$folder.new" "$folder"

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# image/test.sh [--full]: what image/build.sh made is tried as a whole: the slot state machine by itself (tests/state.sh), then the disk image in an
+# emulated PC with UEFI: first start, messages, updates that are confirmed, refused and taken back, power cuts, factory reset. What is sent and what
+# arrives is written down outside the machine. --full: 200 power cuts instead of 5. Exit code 75: something it needs is not to be had here.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
+# shellcheck source=image/tests/check.sh
+source image/tests/check.sh
+
+cuts=5
+case ${1:-} in
+  '') ;;
+  --full) cuts=200 ;;
+  *) die "'$1' is not an option: image/test.sh [--full]" ;;
+esac
+board='vm-x86_64'
+install_missing "tests of the image" qemu-system-x86 qemu-utils ovmf mtools socat openssh-client nbdkit fdisk grub-common u-boot-tools rauc cryptsetup-bin
+if ! command -v qemu-system-x86_64 >/dev/null || [ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ]; then
+  echo "qemu-system-x86_64 and its UEFI (ovmf) are not to be had here."
+  exit 75
+fi
+[ -e artifacts/image/$board/disk.img ] || die "There is no image yet: image/build.sh makes it."
+mkdir -p artifacts/logs
+say "image tests with $cuts power cuts"
+
+scratch=/dev/shm
+[ "$(df --output=avail -m $scratch 2>/dev/null | tail -n 1)" -gt 6144 ] 2>/dev/null || scratch=$PWD/artifacts/image
+vm=$(mktemp -d "$scratch/iobuffer-vm-XXXXXX")
+# shellcheck source=image/tests/vm.sh
+source image/tests/vm.sh
+trap finish EXIT
+
+for part in image/tests/[0-9]*.sh; do
+  # shellcheck disable=SC1090
+  source "$part"
+done
+totals

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Updates: refused ones change nothing; a good one is confirmed; a broken one, and one whose root is damaged, are taken back. Messages go on all the
+# while, and what was accepted arrives. Sourced by test.sh.
+# shellcheck shell=bash disable=SC2154,SC2016,SC2034
+set -euo pipefail
+say "updates"
+check "ssh answers" within 300 is_up
+# The stick's first free name differs from start to start.
+mount_stick() { in_vm 'mkdir -p /run/stick; mountpoint -q /run/stick || for d in /dev/sd?; do mount -o ro $d /run/stick && break; done'; }
+check "the stick can be read" within 60 mount_stick
+
+refused() { # refused BUNDLE WORDS: says why, and the slot state is what it was
+  local before out
+  before=$(in_vm ibe-bootctl status)
+  if out=$(in_vm rauc install "/run/stick/$1.raucb" 2>&1); then echo "was installed"; return 1; fi
+  grep -q "$2" <<<"$out" || { echo "$out"; return 1; }
+  [ "$(in_vm ibe-bootctl status)" = "$before" ] || { echo "the slot state changed"; return 1; }
+}
+check "a bundle of another authority is refused" refused other-key 'ignature verification failed'
+check "one of another board is refused" refused other-board 'ompatible mismatch'
+check "an older one is refused" refused old 'older than'
+check "a truncated one is refused" refused truncated ''
+check "an altered one is refused" in_vm '! rauc install /run/stick/altered.raucb'
+check "slot a is confirmed still" state_is a a '' 0
+
+perl image/tests/ledger.pl "$message_port" "$accepted" &
+sender=$!
+result_is() { in_vm cat /data/update/result.json | grep -q "\"status\":\"$1\""; }
+running() { [ "$(in_vm sed -n 's/.*ibe.slot=\(.\).*/\1/p' /proc/cmdline)" = "$1" ]; }
+more_arrives() {
+  local before
+  before=$(wc -l <"$received")
+  within 60 eval "[ \$(wc -l <'$received') -gt $((before + 20)) ]"
+}
+update() { mount_stick && in_vm "ibe-update /run/stick/$1.raucb"; }
+update_and_restart() {
+  local before
+  before=$(boot_id)
+  update "$1" || true
+  within 300 eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$before' ]"
+}
+check "a good one is installed" update_and_restart good
+check "slot b runs, and has yet to prove itself" state_is b a b 2
+check "its version is the bundle's" in_vm "grep -q 'ibe.version=$version.1 ' /proc/cmdline"
+check "the store was set aside" in_vm test -d /data/update/store
+check "messages pass" more_arrives
+check "an update on top of it is refused" refused broken 'has yet to prove itself'
+check "it is confirmed" within 400 state_is b b '' 0
+check "and says so" result_is CONFIRMED
+
+check "a broken one is installed" update_and_restart broken
+check "slot a runs it" running a
+check "it is taken back" within 600 running b
+check "slot b is confirmed as before" within 60 state_is b b '' 0
+check "and it says so" result_is ROLLED_BACK
+check "messages pass again" more_arrives
+
+flip_and_restart() {
+  mount_stick && in_vm "rauc install /run/stick/flipped.raucb" || return
+  in_vm 'd=/dev/disk/by-partlabel/ibe-root-a; dd if=$d bs=1 skip=100 count=1 2>/dev/null | tr "\000-\377" "\001-\377\000" >/run/byte
+    dd if=/run/byte of=$d bs=1 seek=100 conv=notrunc,fsync 2>/dev/null; sync' || return
+  in_vm 'cat /proc/sys/kernel/random/boot_id' >"$vm/boot"
+  in_vm systemctl reboot || true
+  within 900 eval 'now=$(boot_id) && [ -n "$now" ] && [ "$now" != "$(cat "$vm/boot")" ]'
+}
+check "a root with a flipped bit is tried three times at most" flip_and_restart
+check "slot b runs again" state_is b b '' 0
+check "and says so too" result_is ROLLED_BACK
+kill "$sender" 2>/dev/null || true
+wait "$sender" 2>/dev/null || true
+check "nothing that was accepted is missing" within 60 nothing_lost

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Factory reset: the store and the configuration go, the device's identity stays. Sourced by test.sh.
+# shellcheck shell=bash disable=SC2154,SC2016,SC2034
+set -euo pipefail
+say "factory reset"
+check "ssh answers" within 300 is_up
+identity() { in_vm 'cat /ident/machine-id /ident/ssh_host_ed25519_key.pub'; }
+before=$(identity)
+reset() {
+  local boot
+  boot=$(boot_id)
+  in_vm 'ibe-bootctl factory-reset && systemctl reboot' || true
+  within 600 eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$boot' ]"
+}
+check "it restarts, and the provisioned key is taken again" reset
+check "the configuration is gone" in_vm '! grep -q scale /etc/iobuffer/gateway.json'
+check "the device is the same" eval '[ "$(identity)" = "$before" ]'
+check "it is done once" in_vm 'ibe-bootctl status | grep -qx reset=0'
+check "the gateway is active" within 200 in_vm systemctl is-active iobuffer
+check "it goes off in order" off

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Shared by the tests that boot the image: a machine with UEFI whose every instruction is emulated (KVM is not asked for), its disk, a stick, a network
+# that reaches the test alone; ssh into it, a sender and a receiver outside of it. Sourced, never run.
+# shellcheck shell=bash disable=SC2154
+set -euo pipefail
+memory_mb=768
+# What the sender and the receiver outside the machine have seen.
+accepted=$vm/accepted received=$vm/received
+
+free_port() { perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'; }
+ssh_port=$(free_port) message_port=$(free_port) receiver_port=$(free_port)
+
+firmware() {
+  case $board in
+    vm-x86_64)
+      code=/usr/share/OVMF/OVMF_CODE_4M.fd
+      [ -e "$vm/vars.fd" ] || cp /usr/share/OVMF/OVMF_VARS_4M.fd "$vm/vars.fd"
+      machine=(qemu-system-x86_64 -M q35 -device i6300esb)
+      ;;
+    vm-arm64)
+      code=$vm/code.fd
+      [ -e "$code" ] || { cp /usr/share/AAVMF/AAVMF_CODE.fd "$code" && truncate -s 64M "$code"; }
+      [ -e "$vm/vars.fd" ] || { cp /usr/share/AAVMF/AAVMF_VARS.fd "$vm/vars.fd" && truncate -s 64M "$vm/vars.fd"; }
+      machine=(qemu-system-aarch64 -M virt -cpu cortex-a53)
+      ;;
+  esac
+}
+
+# power_on [DISK]: an NBD address or a file; disk.img of the test unless named.
+power_on() {
+  firmware
+  [ ! -e "$vm/serial" ] || cat "$vm/serial" >>"$vm/serial.before"
+  "${machine[@]}" -accel tcg,thread=multi -m $memory_mb -smp 2 -nographic -nodefaults -serial file:"$vm/serial" -monitor none \
+    -drive if=pflash,format=raw,unit=0,readonly=on,file="$code" -drive if=pflash,format=raw,unit=1,file="$vm/vars.fd" \
+    -drive if=none,id=d0,file="${1:-$vm/disk.img}",format=raw,cache=writeback -device virtio-blk-pci,drive=d0,bootindex=1 \
+    -drive if=none,id=d1,file="$vm/stick.img",format=raw,readonly=on -device qemu-xhci -device usb-storage,drive=d1 \
+    -netdev user,id=n,hostfwd=tcp:127.0.0.1:"$ssh_port"-:22,hostfwd=tcp:127.0.0.1:"$message_port"-:7000 -device virtio-net-pci,netdev=n \
+    -device virtio-rng-pci </dev/null >"$vm/qemu.log" 2>&1 &
+  qemu=$!
+}
+power_cut() { kill -9 "$qemu" 2>/dev/null; wait "$qemu" 2>/dev/null || true; }
+in_vm() {
+  timeout 120 ssh -q -i "$vm/key" -p "$ssh_port" -o StrictHostKeyChecking=no -o UserKnownHostsFile="$vm/known_hosts" -o ConnectTimeout=15 \
+    -o BatchMode=yes root@127.0.0.1 "$@"
+}
+# within SECONDS COMMAND...: until it succeeds.
+within() {
+  local until=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $until ] || { echo "not within its time: $*"; "$@"; return 1; }
+    sleep 1
+  done
+}
+is_up() { in_vm true; }
+off() { in_vm systemctl poweroff || true; within 120 is_off; }
+is_off() { ! kill -0 "$qemu" 2>/dev/null; }
+boot_id() { in_vm cat /proc/sys/kernel/random/boot_id; }
+
+start_receiver() {
+  socat -u TCP-LISTEN:"$receiver_port",reuseaddr,fork OPEN:"$received",creat,append &
+  receiver=$!
+}
+send() { perl image/tests/ledger.pl "$message_port" "$accepted" "$@"; }
+# Everything that the gateway accepted has arrived. It may have come twice.
+nothing_lost() {
+  sort -u "$received" >"$vm/received.sorted"
+  sed 's/^/message /' "$accepted" | sort -u | comm -23 - "$vm/received.sorted" >"$vm/missing"
+  [ ! -s "$vm/missing" ] || { echo "accepted and not received: $(wc -l <"$vm/missing"), first $(head -n 1 "$vm/missing")"; return 1; }
+}
+
+finish() {
+  local pid
+  for pid in "${qemu:-}" "${receiver:-}" "${sender:-}" "${nbd:-}"; do [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  cat "$vm"/serial* >"artifacts/logs/image-test-$board-serial.log" 2>/dev/null || true
+  rm -rf "$vm"
+}
