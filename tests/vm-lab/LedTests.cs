@@ -84,7 +84,7 @@ public sealed class LedTests : LabTest
     }
 
     [Fact]
-    public void Channel_failed_config_refused_and_no_channels()
+    public void Channel_failed_config_refused_and_unprovisioned()
     {
         using var taken = new TcpListener(IPAddress.Loopback, 0);
         taken.Start();
@@ -92,7 +92,7 @@ public sealed class LedTests : LabTest
         Shows(gateway, "channel_failed");
         gateway.WriteConfig(WithBoard());
         gateway.Reload();
-        Shows(gateway, "no_channels");
+        Shows(gateway, "unprovisioned");
         gateway.WriteConfig(WithBoard(Config.Channel(Id, FreePort.Tcp(), Peer().Port)));
         gateway.Reload();
         Shows(gateway, "running");

@@ -7,13 +7,17 @@ namespace IoBufferEdge.Leds;
 /// <summary>
 /// Keeps the board's LEDs at what the status asks for: looks once a second, writes only on change. Where the kernel has no pattern
 /// trigger, and on GPIO lines, the blink is stepped from here, with a wake-up per step. An LED that is missing, in use or refuses is one
-/// event and nothing more.
+/// event and nothing more; one that this user may not switch is tried at <see cref="Looks"/> looks before, since udev gives it to the user a
+/// moment after the kernel has made it.
 /// </summary>
 /// <param name="root">The kernel's LED class, <c>/sys/class/leds</c>.</param>
 /// <param name="openChip">Opens a GPIO chip by its label.</param>
 public sealed class LedIndicator(
     string root, Func<string, IGpioChip> openChip, IReadOnlyList<BoardLed> leds, Func<GatewayStatus> status, TimeProvider time, ILogger log)
 {
+    /// <summary>So many times what this user may not do is tried.</summary>
+    internal const int Looks = 5;
+
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(1);
 
     private readonly List<Lamp> _lamps = [.. leds.Select(led => new Lamp(led, led.Gpio is { } line
@@ -34,6 +38,8 @@ public sealed class LedIndicator(
         public bool IsOn { get; set; }
 
         public bool IsBroken { get; set; }
+
+        public int Forbidden { get; set; }
     }
 
     /// <summary>Until the token; then the LEDs say that the gateway has stopped, and are let go.</summary>
@@ -108,6 +114,11 @@ public sealed class LedIndicator(
         try
         {
             action();
+            lamp.Forbidden = 0;
+        }
+        catch (UnauthorizedAccessException) when (++lamp.Forbidden < Looks)
+        {
+            lamp.Shown = null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -10,8 +10,8 @@ namespace IoBufferEdge.Leds;
 /// <param name="Remedy">What helps; empty where there is nothing to do.</param>
 public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string Meaning, string Remedy)
 {
-    /// <summary>How long a connected destination may take nothing before that shows: above a slow device's answer, below a person's
-    /// patience.</summary>
+    /// <summary>How long a connected destination may take nothing, and the broker be away, before that shows: above a slow device's answer,
+    /// below a person's patience.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     /// <summary>The disk counts as nearly full at this share of the device's quota.</summary>
@@ -41,8 +41,10 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
             "`iobuffer status` says which", s => s.Channels.Any(c => c.State == ChannelState.Failed)),
         Fault("config_refused", LedBlink.OneFlash, "The last configuration was refused; the former one goes on.",
             "`iobuffer check`", s => s.ConfigError is not null),
-        Fault("no_channels", LedBlink.OneFlash, "Nothing is configured, or nothing is enabled.",
-            "configure a channel", s => s.Channels.All(c => c.State == ChannelState.Disabled)),
+        Fault("unprovisioned", LedBlink.OneFlash, "No channel is configured yet.",
+            "`iobuffer provision`, `iobuffer config apply`, or `config/desired`", s => s.Channels.Count == 0),
+        Fault("no_channels", LedBlink.OneFlash, "Every channel is disabled.",
+            "enable a channel", s => s.Channels.All(c => c.State == ChannelState.Disabled)),
         Fault("silent", LedBlink.TwoFlashes, "A source is connected and sends nothing (`expect_every_s`).",
             "look at the device", s => HasAlert(s, "silent")),
         Fault("connection_resets", LedBlink.ThreeFlashes, "A destination breaks off again and again.",
@@ -57,6 +59,8 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
             "look at the network", s => s.Channels.Any(c => c.State == ChannelState.Waiting && c.MessagesWait)),
         State("offline", LedBlink.TwoFlashes, "A destination is away; nothing waits for it.",
             "look at the network", s => s.Channels.Any(c => c.State == ChannelState.Waiting)),
+        Fault("broker_away", LedBlink.ThreeFlashes, "The MQTT broker is not reached (30 s); messages go out all the same.",
+            "`iobuffer status` says why", s => s.Mqtt is { Connected: false } broker && s.TakenAt - broker.Since >= Patience),
         State("running", LedBlink.Heartbeat, "Every destination is connected; what comes in goes out.", "", _ => true),
     ];
 

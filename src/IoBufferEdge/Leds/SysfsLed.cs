@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace IoBufferEdge.Leds;
 
@@ -10,7 +11,10 @@ internal sealed class SysfsLed(string folder) : Led
 {
     private bool? _offersPattern;
 
-    /// <summary>False: this kernel offers no <c>pattern</c> trigger.</summary>
+    /// <summary>
+    /// False: this kernel offers no <c>pattern</c> trigger. The kernel makes the trigger's files anew, for root alone, whenever the trigger is
+    /// written: until udev has given them to the service's user, this is refused, and the next call goes on from there.
+    /// </summary>
     public override bool TryPlay(LedBlink blink)
     {
         var offersPattern = OffersPattern;
@@ -21,7 +25,7 @@ internal sealed class SysfsLed(string folder) : Led
         }
 
         if (!offersPattern) return false;
-        Write("trigger", "pattern");
+        Choose("pattern");
         Write("pattern", blink.ToKernel(Brightness));
         Write("repeat", "-1");
         return true;
@@ -30,7 +34,7 @@ internal sealed class SysfsLed(string folder) : Led
     /// <summary>Takes the LED from whatever blinks it.</summary>
     public override void Set(bool on)
     {
-        Write("trigger", "none");
+        Choose("none");
         Write("brightness", (on ? Brightness : 0).ToString(CultureInfo.InvariantCulture));
     }
 
@@ -44,13 +48,18 @@ internal sealed class SysfsLed(string folder) : Led
 
     private int Brightness => int.TryParse(Read("max_brightness"), CultureInfo.InvariantCulture, out var max) ? max : 1;
 
+    /// <summary>The one that is chosen stands in brackets.</summary>
+    private void Choose(string trigger)
+    {
+        if (!Read("trigger").Contains($"[{trigger}]", StringComparison.Ordinal)) Write("trigger", trigger);
+    }
+
     private string Read(string file) => File.ReadAllText(Path.Combine(folder, file)).Trim();
 
     /// <summary>Files of sysfs are there or not; they are never made.</summary>
     private void Write(string file, string text)
     {
-        var path = Path.Combine(folder, file);
-        if (!File.Exists(path)) throw new FileNotFoundException($"{path} is not there.", path);
-        File.WriteAllText(path, text);
+        using var target = new FileStream(Path.Combine(folder, file), FileMode.Truncate, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        target.Write(Encoding.ASCII.GetBytes(text));
     }
 }

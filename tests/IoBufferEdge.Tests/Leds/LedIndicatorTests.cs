@@ -96,6 +96,44 @@ public sealed class LedIndicatorTests : IDisposable
         await running;
     }
 
+    /// <summary>The kernel makes the trigger's files for root; udev gives them to the service's user a moment later.</summary>
+    [Fact]
+    public async Task What_is_forbidden_for_a_moment_is_done_after_it_and_the_trigger_is_left_alone()
+    {
+        AddLed("a1_green", "[none] pattern");
+        AddLed("a1_red", "[none] pattern");
+        Forbid("a1_green");
+        var running = Start();
+        Assert.Equal("pattern", Read("a1_green", "trigger"));
+        File.WriteAllText(Path.Combine(_root, "a1_green", "trigger"), "none [pattern]"); // as the kernel answers
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Permit("a1_green");
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("255 100 255 0 0 900 0 0", Read("a1_green", "pattern"));
+        _status = _status with { Identifying = true };
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("255 250 255 0 0 250 0 0", Read("a1_green", "pattern"));
+        Assert.Equal("none [pattern]", Read("a1_green", "trigger"));
+        Assert.Empty(_log.Lines);
+        await _stop.CancelAsync();
+        await running;
+    }
+
+    [Fact]
+    public async Task What_stays_forbidden_is_one_event()
+    {
+        AddLed("a1_green", "[none] pattern");
+        AddLed("a1_red", "[none] pattern");
+        Forbid("a1_green");
+        var running = Start();
+        _time.Advance(TimeSpan.FromSeconds(LedIndicator.Looks - 2));
+        Assert.Empty(_log.Lines);
+        for (var i = 0; i < 10; i++) _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Contains("a1_green", Assert.Single(_log.Lines), StringComparison.Ordinal);
+        await _stop.CancelAsync();
+        await running;
+    }
+
     [Fact]
     public async Task On_gpio_lines_the_blink_is_stepped_and_the_lines_are_let_go_dark()
     {
@@ -161,6 +199,19 @@ public sealed class LedIndicatorTests : IDisposable
         var folder = Directory.CreateDirectory(Path.Combine(_root, name)).FullName;
         foreach (var (file, text) in new[] { ("trigger", triggers), ("brightness", "7"), ("max_brightness", "255\n"), ("pattern", ""), ("repeat", "0") })
             File.WriteAllText(Path.Combine(folder, file), text);
+    }
+
+    /// <summary>To write to a folder is refused as to write to another's file, for root too.</summary>
+    private void Forbid(string led)
+    {
+        File.Delete(Path.Combine(_root, led, "pattern"));
+        Directory.CreateDirectory(Path.Combine(_root, led, "pattern"));
+    }
+
+    private void Permit(string led)
+    {
+        Directory.Delete(Path.Combine(_root, led, "pattern"));
+        File.WriteAllText(Path.Combine(_root, led, "pattern"), "");
     }
 
     private string Read(string led, string file) => File.ReadAllText(Path.Combine(_root, led, file));

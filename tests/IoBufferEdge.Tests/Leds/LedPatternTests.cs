@@ -1,4 +1,5 @@
 using IoBufferEdge.Control;
+using IoBufferEdge.Control.Mqtt;
 using IoBufferEdge.Endpoints;
 using IoBufferEdge.Leds;
 using IoBufferEdge.Tests.Control;
@@ -27,6 +28,7 @@ public class LedPatternTests
         ["port_fault"] = With(Healthy with { Source = "serial /dev/ttyUSB0", SourceStatus = NoPort }),
         ["channel_failed"] = With(Healthy with { State = ChannelState.Failed }),
         ["config_refused"] = With(Healthy) with { ConfigError = "channels[0].id: is missing" },
+        ["unprovisioned"] = Snapshots.Gateway(),
         ["no_channels"] = With(Healthy with { State = ChannelState.Disabled }),
         ["silent"] = With(Healthy with { Alerts = [new("silent", "no message")] }),
         ["connection_resets"] = With(Healthy with { Alerts = [new("destination_resets", "three times")] }),
@@ -35,6 +37,7 @@ public class LedPatternTests
         ["paused"] = With(Waits with { State = ChannelState.Paused }),
         ["buffering"] = With(Waits with { State = ChannelState.Waiting, StandingStill = TimeSpan.FromDays(1) }),
         ["offline"] = With(Healthy with { State = ChannelState.Waiting }),
+        ["broker_away"] = With(Healthy) with { Mqtt = new MqttStatus { Broker = "b:8883", Since = Snapshots.Noon.AddSeconds(-30) } },
         ["running"] = With(Healthy),
     };
 
@@ -52,13 +55,22 @@ public class LedPatternTests
         var channels = Examples.Values.Where(s => s is { Identifying: false, State: GatewayState.Running, ConfigError: null, Store.Error: null });
         foreach (var a in channels)
         {
-            // A channel that is disabled is no cause beside one that is not.
-            foreach (var b in channels.Where(b => b.LedCode != "no_channels" && a.LedCode != "no_channels"))
+            // A channel that is disabled, or none at all, is no cause beside one that is not.
+            foreach (var b in channels.Where(b => new[] { a, b }.All(s => s.LedCode is not ("no_channels" or "unprovisioned"))))
             {
-                var both = a with { Channels = [.. a.Channels, .. b.Channels] };
+                var both = a with { Channels = [.. a.Channels, .. b.Channels], Mqtt = a.Mqtt ?? b.Mqtt };
                 Assert.Equal(ranks[Math.Min(ranks.IndexOf(a.LedCode), ranks.IndexOf(b.LedCode))], both.LedCode);
             }
         }
+    }
+
+    [Fact]
+    public void A_broker_that_is_away_for_a_moment_is_not_shown_and_one_that_is_there_is_not_either()
+    {
+        var mqtt = Examples["broker_away"].Mqtt!;
+        Assert.Equal("running", (With(Healthy) with { Mqtt = mqtt with { Since = Snapshots.Noon.AddSeconds(-29) } }).LedCode);
+        Assert.Equal("running", (With(Healthy) with { Mqtt = mqtt with { Connected = true } }).LedCode);
+        Assert.Equal("buffering", (Examples["buffering"] with { Mqtt = mqtt }).LedCode);
     }
 
     [Fact]
