@@ -33,6 +33,9 @@ internal sealed class GatewayHost
 
     private static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(2);
 
+    /// <summary>Below what a start may take by the unit, and seldom enough for a flash that logs it.</summary>
+    private static readonly TimeSpan WaitForFile = TimeSpan.FromMinutes(1);
+
     /// <summary>A disk that stalls must not leave the sockets without threads.</summary>
     private const int MinThreads = 8;
 
@@ -41,6 +44,7 @@ internal sealed class GatewayHost
     private readonly TimeProvider _time = TimeProvider.System;
     private readonly TaskCompletionSource _stop = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly SystemdNotifier _systemd = new();
+    private readonly LogRing _logLines = new(new LineFormatter(TimeProvider.System, journal: false));
     private readonly DriverLines _driverLines = new(LinuxGpioChip.Open);
     private readonly SecretStore _secrets;
     private readonly ConfigSource _source;
@@ -53,7 +57,7 @@ internal sealed class GatewayHost
         _secrets = SecretStore.Of(dataPath);
         var folder = Path.Combine(Path.GetFullPath(dataPath), "config");
         _store = new ConfigStore(new ConfigFolder(folder));
-        _source = new ConfigSource(configPath, Path.Combine(folder, "factory.json"), _secrets);
+        _source = new ConfigSource(configPath, _secrets);
     }
 
     public static string Version { get; } = typeof(Gateway).Assembly.GetName().Version!.ToString(3);
@@ -65,10 +69,32 @@ internal sealed class GatewayHost
     {
         var problems = new List<ConfigProblem>();
         var state = _store.Load();
-        var chosen = _source.ChooseAtStart(state, problems);
+        var factory = _store.LoadFactory();
+        try
+        {
+            if (Provisioning.IsDue(state, factory))
+            {
+                using var folder = DataFolder.Take(_dataPath);
+                state = Provisioning.TakeUp(_store, _secrets, state, factory, new RocksStoreOptions { Directory = folder.Store }.Erase);
+            }
+        }
+        catch (Exception e) when (e is DataFolderException or SecretException or IOException or UnauthorizedAccessException)
+        {
+            await Console.Error.WriteLineAsync($"What provisioning left is not taken up at this start: {e.Message}");
+            if (e is DataFolderException { InUse: true }) return ExitCode.TemporaryFailure;
+            factory = null;
+        }
+
+        var chosen = _source.ChooseAtStart(state, factory, problems);
         foreach (var problem in problems) await Console.Error.WriteLineAsync(problem.ToString());
-        if (chosen is null) return _source.IsUnreadable ? ExitCode.IoError : ExitCode.BadConfiguration;
-        var start = new ConfigStart(chosen, state);
+        if (chosen is null)
+        {
+            if (_systemd.IsEnabled) await WaitForFileAsync(problems);
+            return _source.IsUnreadable ? ExitCode.IoError : ExitCode.BadConfiguration;
+        }
+
+        var start = new ConfigStart(chosen, state, factory?.Hash);
+        if (_source.IsWrong) _wrongFile = $"{ConfigName} is wrong, what was kept goes on: {string.Join("; ", problems)}";
         LinuxMemory.KeepSmall();
         ThreadPool.SetMinThreads(MinThreads, MinThreads);
         _driverLines.SwitchOff(chosen.Config);
@@ -118,7 +144,8 @@ internal sealed class GatewayHost
             (channel, memory) => EndpointFactory.CreateDestination(channel, Endpoints(channel, ChannelEnd.Destination, memory)),
             _time, random, log, Version, Machine.ReadBootId("/"), Machine.ReadId("/"))) { ConfigHash = start.Config.Hash };
         using var ending = new CancellationTokenSource();
-        await using var panel = new FrontPanel(LedClass, LinuxGpioChip.Open, gateway, _time, log);
+        ConfigKeeper? keeper = null;
+        await using var panel = new FrontPanel(LedClass, LinuxGpioChip.Open, gateway, () => _ = ResetAsync(keeper, log), _time, log);
         panel.Start(AppliedParts.BoardOf(config));
         await gateway.StartAsync();
 
@@ -127,10 +154,15 @@ internal sealed class GatewayHost
         await metrics.ListenAsync(config.Http?.MetricsListen);
         await using var remote = new RemoteServer(hub, _time, log);
         await remote.ListenAsync(config);
-        ConfigKeeper? keeper = null;
         var redactor = new Redactor(_secrets);
         using var journal = CommandJournal.Open(folder.Commands);
-        using var ordered = new MqttCommands(gateway, _secrets, redactor, journal, () => gateway.Config.Mqtt?.Commands, () => _stop.TrySetResult(), _time, log);
+        var support = new SupportBundle(folder.Path, _secrets, redactor, Version, _time);
+        Task<byte[]> BundleAsync() => Task.Run(() => support.Create(
+            gateway.Status, keeper!.Document, _systemd.IsEnabled && SupportBundle.ReadJournal() is { Count: > 0 } lines ? lines : _logLines.Lines));
+        MqttLink? publishing = null;
+        using var ordered = new MqttCommands(gateway, _secrets, redactor, journal, new CommandDuties(
+            () => gateway.Config.Mqtt?.Commands, () => _stop.TrySetResult(), () => keeper!.ResetAsync(), BundleAsync,
+            (id, number, bytes) => publishing!.PublishPart("support_bundle", id, number, bytes)), _time, log);
         var duties = new MqttDuties(
             () => gateway.Status,
             desired =>
@@ -143,18 +175,21 @@ internal sealed class GatewayHost
         {
             Redact = json => redactor.RedactJson(json.Span),
         };
-        using var link = new MqttLink(new MqttNetBroker(_secrets, _time, log), duties, new DeviceReadings("/"), _time, random, log);
+        using var link = publishing = new MqttLink(new MqttNetBroker(_secrets, _time, log), duties, new DeviceReadings("/"), _time, random, log);
         gateway.Mqtt = () => link.Status;
         using var meter = StatusMetrics.Publish(() => gateway.Status);
         using var configuring = keeper = new ConfigKeeper(
             _store, _source, start, new AppliedParts(gateway, panel, metrics, remote, link).ApplyAsync, () => NotUp(gateway.Status), _time, log);
         gateway.ConfigControl = keeper;
+        if (_wrongFile is not null) gateway.RefuseConfiguration(_wrongFile);
         redactor.Learn(Encoding.UTF8.GetBytes(keeper.Document), folder.Path);
+        keeper.OnReport(() => redactor.Learn(Encoding.UTF8.GetBytes(keeper.Document), "/"));
         keeper.OnReport(link.Hurry);
         link.Use(MqttTarget.Of(config, gateway.Status.DeviceId));
         var linking = link.RunAsync();
         _reloadAsync = () => ReloadAsync(gateway, keeper);
-        var commands = new ControlCommands(gateway, _secrets, _reloadAsync, new ConfigCommands(keeper), taps);
+        var configCommands = new ConfigCommands(keeper, redactor, gateway.RefuseConfiguration);
+        var commands = new ControlCommands(gateway, _secrets, _reloadAsync, configCommands, taps, BundleAsync);
         using var control = new ControlServer(folder.ControlSocket, commands.HandleAsync, _time, log);
         control.Open();
         var serving = control.RunAsync(ending.Token);
@@ -173,7 +208,36 @@ internal sealed class GatewayHost
         return unsecured == 0 ? ExitCode.Ok : ExitCode.TemporaryFailure;
     }
 
+    /// <summary>By the button; one that comes before there is anything to reset has no effect.</summary>
+    private async Task ResetAsync(ConfigKeeper? keeper, ILogger log)
+    {
+        if (keeper is null) return;
+        try
+        {
+            await keeper.ResetAsync();
+            _stop.TrySetResult();
+        }
+        catch (ConfigControlException e)
+        {
+            Log.ControlCommandFailed(log, "factory reset", e.Message);
+        }
+    }
+
     private Func<ValueTask<string>>? _reloadAsync;
+
+    /// <summary>Why the configuration file does not count although the gateway runs; null: it does.</summary>
+    private string? _wrongFile;
+
+    /// <summary>
+    /// systemd starts the service again a second after its end, for ever: where only a mended file can help, the end waits for that, or a while.
+    /// </summary>
+    private async Task WaitForFileAsync(List<ConfigProblem> problems)
+    {
+        _systemd.Notify(new ServiceState($"STATUS={ConfigName} cannot be used: {string.Join("; ", problems).Replace('\n', ' ')}"));
+        var written = File.GetLastWriteTimeUtc(ConfigName);
+        for (var waited = TimeSpan.Zero; waited < WaitForFile && File.GetLastWriteTimeUtc(ConfigName) == written; waited += LookEvery)
+            await Task.Delay(LookEvery, _time);
+    }
 
     /// <summary>A signal has nobody to answer: what went wrong has been logged, and stands in the status.</summary>
     private async Task ReloadOnSignalAsync()
@@ -213,6 +277,7 @@ internal sealed class GatewayHost
     private ILoggerFactory NewLogs() => LoggerFactory.Create(builder =>
     {
         builder.Services.AddSingleton<ConsoleFormatter>(new LineFormatter(_time, _systemd.IsEnabled));
+        builder.AddProvider(_logLines);
         builder.AddConsole(console =>
         {
             console.FormatterName = LineFormatter.FormatterName;

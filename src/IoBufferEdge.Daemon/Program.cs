@@ -95,9 +95,9 @@ version.SetAction(_ => Console.WriteLine($"iobuffer {GatewayHost.Version}"));
 var root = new RootCommand("IoBufferEdge: receives messages, keeps them through outages, delivers them in order.")
 {
     run, check, status, reload, identify, channels, tap, queues, ParkCommandLine.Command(channel, yes, data, json, Client),
-    ConfigCommandLine.Command(data, json, Client),
+    ConfigCommandLine.Command(data, json, Client), ProvisionCommandLine.Command(data, json),
     StoreCommandLine.Command(yes, data, json), boards, FieldCommandLine.Serial(), FieldCommandLine.Gpio(), passwd,
-    SecretCommandLine.Command(data, json), SelfTestCommandLine.Command(data, json), version,
+    SecretCommandLine.Command(data, json), SelfTestCommandLine.Command(data, json), SupportCommandLine.Command(data), version,
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

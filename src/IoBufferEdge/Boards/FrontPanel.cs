@@ -11,9 +11,13 @@ namespace IoBufferEdge.Boards;
 /// </summary>
 /// <param name="ledClass">The kernel's LED class, <c>/sys/class/leds</c>.</param>
 /// <param name="openChip">Opens a GPIO chip by its label.</param>
-public sealed class FrontPanel(string ledClass, Func<string, IGpioChip> openChip, IGatewayControl gateway, TimeProvider time, ILogger log)
-    : IAsyncDisposable
+/// <param name="reset">A factory reset, asked for at the device; must not wait.</param>
+public sealed class FrontPanel(
+    string ledClass, Func<string, IGpioChip> openChip, IGatewayControl gateway, Action reset, TimeProvider time, ILogger log) : IAsyncDisposable
 {
+    /// <summary>Nobody leans against a button for so long.</summary>
+    private static readonly TimeSpan ResetPress = TimeSpan.FromSeconds(10);
+
     /// <summary>What takes longer is not meant so: an installer's press is short.</summary>
     private static readonly TimeSpan ShortPress = TimeSpan.FromSeconds(3);
 
@@ -41,11 +45,12 @@ public sealed class FrontPanel(string ledClass, Func<string, IGpioChip> openChip
         ending.Dispose();
     }
 
-    /// <summary>Shows who pressed it which device this is.</summary>
+    /// <summary>Shows who pressed it which device this is, or resets it. What lies between is neither.</summary>
     private void OnPressed(TimeSpan length)
     {
         Log.ButtonPressed(log, length.TotalSeconds);
         if (length < ShortPress) gateway.Identify(ControlCommands.IdentifyFor);
+        if (length >= ResetPress) reset();
     }
 
     public async ValueTask DisposeAsync() => await StopAsync();

@@ -10,8 +10,10 @@ namespace IoBufferEdge.Control;
 /// <param name="reloadAsync">Reads the configuration file again and applies it; completes with one sentence, or throws with one.</param>
 /// <param name="config">The config commands; null: there are none.</param>
 /// <param name="taps">Where the lines can be looked at; null: nowhere.</param>
+/// <param name="bundleAsync">Makes a support bundle; null: nobody does.</param>
 public sealed class ControlCommands(
-    IGatewayControl gateway, SecretStore secrets, Func<ValueTask<string>> reloadAsync, ConfigCommands? config = null, LineTaps? taps = null)
+    IGatewayControl gateway, SecretStore secrets, Func<ValueTask<string>> reloadAsync, ConfigCommands? config = null, LineTaps? taps = null,
+    Func<Task<byte[]>>? bundleAsync = null)
 {
     /// <summary>Long enough to walk along a row of cabinets.</summary>
     public static readonly TimeSpan IdentifyFor = TimeSpan.FromMinutes(1);
@@ -35,6 +37,7 @@ public sealed class ControlCommands(
             "reload" => ControlResponse.Done(await reloadAsync()),
             "identify" => Identify(),
             "secret list" => new ControlResponse { Ok = true, Secrets = secrets.List() },
+            "support bundle" when bundleAsync is not null => new ControlResponse { Ok = true, Bundle = await bundleAsync() },
             "secret set" => SetSecret(request.Secret ?? "", request.Value),
             "channel pause" or "channel resume" or "channel retry" or "park list" or "park replay" or "park drop"
                 or "queue peek" or "queue replay" or "queue purge" or "tap" =>
@@ -143,6 +146,6 @@ public sealed class ControlCommands(
         ControlResponse.Failed($"There is no channel \"{id}\", and no queue of that name without one: \"status\" names them.");
 
     private static ControlResponse Unknown(string command) => ControlResponse.Failed(
-        $"There is no command \"{command}\": status, reload, identify, config show|apply|confirm|rollback, secret set|list, "
+        $"There is no command \"{command}\": status, reload, identify, config show|apply|confirm|rollback, provision, support bundle, secret set|list, "
         + "channel pause|resume|retry, tap, queue peek|replay|purge and park list|replay|drop are.");
 }

@@ -41,6 +41,12 @@ public sealed record ControlRequest
     /// <summary>config apply: how long is left to confirm it; left out: it is kept at once.</summary>
     public int? ConfirmTimeoutS { get; init; }
 
+    /// <summary>provision: what an installer gives.</summary>
+    public Provision? Provision { get; init; }
+
+    /// <summary>provision: say what is wrong, and take nothing.</summary>
+    public bool CheckOnly { get; init; }
+
     /// <summary>queue peek and replay, park replay and drop: so many messages at most.</summary>
     public int Count { get; init; } = int.MaxValue;
 }
@@ -79,6 +85,9 @@ public sealed record ControlResponse
 
     /// <summary>The config commands: what became of the configuration wished for last.</summary>
     public ConfigReport? Config { get; init; }
+
+    /// <summary>support bundle: a tar.gz, in base64.</summary>
+    public byte[]? Bundle { get; init; }
 
     /// <summary>config show: the document that runs, without passwords.</summary>
     public string? Document { get; init; }

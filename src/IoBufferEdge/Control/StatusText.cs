@@ -124,6 +124,8 @@ public static class StatusText
         if (status.Mqtt is { Connected: false, LastError: { } noBroker }) yield return $"broker: {noBroker}";
         if (status.Mqtt?.Refusal is { } refusal) yield return $"broker: {refusal}";
         if (status.ConfigError is { } configError) yield return $"configuration: {configError}";
+        if (status.Channels.Count == 0)
+            yield return "unprovisioned: no channel is configured; iobuffer provision, iobuffer config apply or config/desired over MQTT does that";
         foreach (var channel in status.Channels)
         {
             if (channel.LostRanges.Count > 0)

@@ -9,17 +9,15 @@ namespace IoBufferEdge.Secrets;
 /// bundles. It knows the values of all secrets, and of each document it was shown the passwords, hashes and the files they are kept in; where
 /// one of them appears in a text, a mark stands instead. Beside that, what a URL carries before its @, and in JSON whatever stands under a
 /// secret's key, are always marked. Values shorter than <see cref="MinLength"/> are only found under their keys: in free text they are words.
-/// Any thread. Bound: the documents shown last, <see cref="MaxDocuments"/> of them.
+/// Any thread. Bound: the documents shown last.
 /// </summary>
-public sealed class Redactor(SecretStore secrets)
+/// <param name="maxDocuments">So many; enough for the one that runs, the one to go back to, the one that is offered.</param>
+public sealed class Redactor(SecretStore secrets, int maxDocuments = 3)
 {
     public const string Mark = "***";
 
     /// <summary>Shorter values would make ordinary words unreadable.</summary>
     public const int MinLength = 6;
-
-    /// <summary>The one that runs, the one to go back to, the one that is offered.</summary>
-    private const int MaxDocuments = 3;
 
     private const int MaxFileBytes = 64 * 1024;
 
@@ -59,7 +57,7 @@ public sealed class Redactor(SecretStore secrets)
 
         lock (_lock)
         {
-            if (_documents.Count == MaxDocuments) _documents.Dequeue();
+            if (_documents.Count == maxDocuments) _documents.Dequeue();
             _documents.Enqueue((values, files));
             _stamp = null;
         }

@@ -1,4 +1,5 @@
 using System.Text;
+using IoBufferEdge.Interop.Linux;
 
 namespace IoBufferEdge.Secrets;
 
@@ -112,6 +113,35 @@ public sealed class SecretStore(string folder, string? credentialsFolder)
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new SecretException($"The secrets in {folder} cannot be listed: {e.Message}", e);
+        }
+    }
+
+    /// <summary>A copy in another folder, to try something on; credentials stay where they are.</summary>
+    /// <exception cref="SecretException">One of them cannot be read or written.</exception>
+    internal SecretStore CopyTo(string path)
+    {
+        var copy = new SecretStore(path, credentialsFolder);
+        foreach (var secret in List().Where(s => !s.IsCredential)) copy.Set(secret.Name, Read(secret.Name));
+        return copy;
+    }
+
+    /// <summary>Forgets all that were set here; credentials stay.</summary>
+    /// <exception cref="SecretException">Some may still be there.</exception>
+    public void Clear()
+    {
+        lock (_oneWriter)
+        {
+            try
+            {
+                if (!Directory.Exists(folder)) return;
+                foreach (var file in Directory.EnumerateFiles(folder)) File.Delete(file);
+                LinuxFiles.SyncFolder(folder);
+                Version++;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new SecretException($"The secrets in {folder} cannot be removed: {e.Message}", e);
+            }
         }
     }
 

@@ -15,6 +15,7 @@ public sealed class FrontPanelTests
     private readonly LogLines _log = new();
     private readonly TwinGateway _gateway = new();
     private readonly SimulatedGpio _gpio;
+    private int _resets;
 
     public FrontPanelTests() => _gpio = new SimulatedGpio("panel", ["", "", ""], () => _time.GetElapsedTime(0).Ticks * TimeSpan.NanosecondsPerTick);
 
@@ -73,6 +74,24 @@ public sealed class FrontPanelTests
     }
 
     [Fact]
+    public async Task A_press_of_ten_seconds_is_a_factory_reset()
+    {
+        await using var panel = Panel();
+        panel.Start(Button(2));
+        foreach (var milliseconds in (int[])[9_800, 10_000])
+        {
+            Bounce(pressed: true);
+            Pass(milliseconds);
+            Bounce(pressed: false);
+            await UntilLoggedAsync(milliseconds < 10_000 ? "The button was pressed for 9.8" : "The button was pressed for 10.0");
+        }
+
+        await panel.StopAsync();
+        Assert.Equal(1, _resets);
+        Assert.Empty(_gateway.Calls);
+    }
+
+    [Fact]
     public async Task A_chip_that_goes_away_is_one_event()
     {
         await using var panel = Panel();
@@ -124,5 +143,5 @@ public sealed class FrontPanelTests
 
     private static GpioLineConfig Line(int line) => new() { Chip = "panel", Line = $"{line}" };
 
-    private FrontPanel Panel() => new("/none", _ => _gpio.Open(), _gateway, _time, _log);
+    private FrontPanel Panel() => new("/none", _ => _gpio.Open(), _gateway, () => _resets++, _time, _log);
 }

@@ -315,14 +315,18 @@ public sealed partial class DaemonTests : IDisposable
         return (process.ExitCode, await output, await errors);
     }
 
-    private Process Start(params string[] arguments)
+    private Process Start(params string[] arguments) => Start(arguments, null);
+
+    private Process Start(string[] arguments, (string Name, string Value)? environment)
     {
-        var process = Process.Start(new ProcessStartInfo(Binary, arguments)
+        var info = new ProcessStartInfo(Binary, arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-        })!;
+        };
+        if (environment is { } set) info.Environment[set.Name] = set.Value;
+        var process = Process.Start(info)!;
         _processes.Add(process);
         return process;
     }

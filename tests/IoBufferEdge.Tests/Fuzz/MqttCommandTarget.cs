@@ -32,7 +32,9 @@ internal sealed class MqttCommandTarget : FuzzTarget
         var secrets = new SecretStore(Path.Combine(_folder, "secrets"), null);
         _journal = CommandJournal.Open(Path.Combine(_folder, "commands"));
         _commands = new MqttCommands(
-            _gateway, secrets, new Redactor(secrets), _journal, () => null, () => Assert.Fail("It restarts."), _time, NullLogger.Instance);
+            _gateway, secrets, new Redactor(secrets), _journal, new CommandDuties(
+                () => null, () => Assert.Fail("It restarts."), () => throw new InvalidOperationException("It is reset."),
+                () => throw new InvalidOperationException("It is not allowed."), (_, _, _) => { }), _time, NullLogger.Instance);
     }
 
     public override string Name => "mqtt-command";

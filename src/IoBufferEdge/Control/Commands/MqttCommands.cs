@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using IoBufferEdge.Buffers;
@@ -13,16 +14,18 @@ namespace IoBufferEdge.Control.Commands;
 /// One at a time, each at most <see cref="TimeLimit"/>; at most <see cref="PerMinute"/> a minute, since each costs two syncs of the flash.
 /// </summary>
 /// <param name="redactor">Stands before every sentence that is recorded or answered.</param>
-/// <param name="allowed">mqtt.commands of the configuration that runs; null: <see cref="AllowedByDefault"/>.</param>
-/// <param name="restart">Ends the process in order; called a second after the answer.</param>
+/// <param name="device">What reaches beyond the gateway.</param>
 public sealed class MqttCommands(
-    IGatewayControl gateway, SecretStore secrets, Redactor redactor, CommandJournal journal, Func<IReadOnlyList<string>?> allowed, Action restart,
-    TimeProvider time, ILogger log) : IDisposable
+    IGatewayControl gateway, SecretStore secrets, Redactor redactor, CommandJournal journal, CommandDuties device, TimeProvider time, ILogger log)
+    : IDisposable
 {
     public const int MaxPayloadBytes = 16 * 1024;
     public const int PerMinute = 60;
 
     public static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(60);
+
+    /// <summary>Of a support bundle, in one message: every broker lets it through.</summary>
+    public const int PartBytes = 64 * 1024;
 
     /// <summary>Messages that are asked for at once.</summary>
     private const int PartMessages = 1000;
@@ -78,7 +81,7 @@ public sealed class MqttCommands(
         if (retained) return Refused("A retained command is not carried out: publish it without retain.");
         if (journal.Find(id) is { } earlier)
             return earlier.Type == type ? earlier : Refused($"The id was used for {earlier.Type} already: each command needs one of its own.");
-        if (!(allowed() ?? AllowedByDefault).Contains(type)) return Refused($"{type} is not among mqtt.commands of the configuration.");
+        if (!(device.Allowed() ?? AllowedByDefault).Contains(type)) return Refused($"{type} is not among mqtt.commands of the configuration.");
         if (payload.Length > MaxPayloadBytes) return Refused($"The payload has {payload.Length} bytes; at most {MaxPayloadBytes} are read.");
         if (Parse(payload.Span) is not { } asked) return Refused("The payload is no JSON object with the keys of this command.");
         if (Refusal(type, asked, overTls) is { } reason) return Refused(reason);
@@ -92,7 +95,7 @@ public sealed class MqttCommands(
             return Refused($"The command cannot be recorded and is not carried out: {e.Message}");
         }
 
-        var result = await RunAsync(type, asked, Result);
+        var result = await RunAsync(type, id, asked, Result);
         try
         {
             journal.Record(result);
@@ -150,12 +153,12 @@ public sealed class MqttCommands(
         return false;
     }
 
-    private async Task<CommandResult> RunAsync(string type, CommandPayload asked, Func<CommandStatus, string, CommandResult> result)
+    private async Task<CommandResult> RunAsync(string type, string id, CommandPayload asked, Func<CommandStatus, string, CommandResult> result)
     {
         using var late = new CancellationTokenSource(TimeLimit, time);
         try
         {
-            var response = await ActAsync(type, asked, late.Token);
+            var response = await ActAsync(type, id, asked, late.Token);
             return response.Ok ? result(CommandStatus.Done, response.Message!) : result(CommandStatus.Failed, response.Error!);
         }
         catch (OperationCanceledException) when (late.IsCancellationRequested)
@@ -168,7 +171,7 @@ public sealed class MqttCommands(
         }
     }
 
-    private async ValueTask<ControlResponse> ActAsync(string type, CommandPayload asked, CancellationToken cancel)
+    private async ValueTask<ControlResponse> ActAsync(string type, string id, CommandPayload asked, CancellationToken cancel)
     {
         var local = new ControlCommands(gateway, secrets, () => throw new NotSupportedException());
         switch (type)
@@ -176,21 +179,35 @@ public sealed class MqttCommands(
             case "secret_set":
                 return await local.HandleAsync(new ControlRequest { Command = "secret set", Secret = asked.Name, Value = ValueOf(asked) }, cancel);
             case "restart":
-                _restarting = time.CreateTimer(_ => restart(), null, RestartAfter, Timeout.InfiniteTimeSpan);
+                Restart();
                 return ControlResponse.Done("The gateway restarts.");
+            case "factory_reset":
+                await device.ResetAsync();
+                Restart();
+                return ControlResponse.Done("The gateway restarts as provisioning left it: without what it had buffered, been told and given since.");
             case "park":
                 return await ParkAsync(asked, cancel);
-            case "update" or "factory_reset":
-                return ControlResponse.Failed($"This installation has no image: {type} is done with its package manager.");
+            case "update":
+                return ControlResponse.Failed("This installation has no image: update is done with its package manager.");
             case "replay":
                 return await InPartsAsync(asked, $"Delivered messages of {asked.Channel} queued once more", gateway.ReplayRetainedAsync, cancel);
             case "support_bundle":
-                return ControlResponse.Failed($"This version knows no {type} over MQTT.");
+                return Publish(id, await device.BundleAsync());
             default:
                 var command = type switch { "pause" or "resume" => $"channel {type}", "retry_now" => "channel retry", "purge" => "queue purge", _ => type };
                 return await local.HandleAsync(new ControlRequest { Command = command, Channel = Channel(type, asked), Choice = asked.Choice }, cancel);
         }
     }
+
+    private ControlResponse Publish(string id, byte[] bundle)
+    {
+        var parts = bundle.Chunk(PartBytes).ToList();
+        for (var i = 0; i < parts.Count; i++) device.PublishPart(id, i + 1, parts[i]);
+        var hash = Convert.ToHexStringLower(SHA256.HashData(bundle));
+        return ControlResponse.Done($"{bundle.Length} bytes of tar.gz were published as part/1 to part/{parts.Count}; their SHA-256 is {hash}.");
+    }
+
+    private void Restart() => _restarting = time.CreateTimer(_ => device.Restart(), null, RestartAfter, Timeout.InfiniteTimeSpan);
 
     private static string? Channel(string type, CommandPayload asked) => type == "identify" ? null : asked.Channel;
 
@@ -228,3 +245,12 @@ public sealed class MqttCommands(
 
     private static ControlResponse NoQueue(string id) => ControlResponse.Failed($"There is no channel or queue \"{id}\".");
 }
+
+/// <summary>What commands ask of the device around the gateway.</summary>
+/// <param name="Allowed">mqtt.commands of the configuration that runs; null: <see cref="MqttCommands.AllowedByDefault"/>.</param>
+/// <param name="Restart">Ends the process in order; called a second after the answer.</param>
+/// <param name="ResetAsync">Makes the next start begin as provisioning left the device.</param>
+/// <param name="BundleAsync">Makes a support bundle.</param>
+/// <param name="PublishPart">The command's id, a number from 1 on, and the bytes; before the command's result.</param>
+public sealed record CommandDuties(
+    Func<IReadOnlyList<string>?> Allowed, Action Restart, Func<Task> ResetAsync, Func<Task<byte[]>> BundleAsync, Action<string, int, byte[]> PublishPart);

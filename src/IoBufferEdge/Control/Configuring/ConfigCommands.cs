@@ -1,9 +1,11 @@
 using System.Text;
+using IoBufferEdge.Secrets;
 
 namespace IoBufferEdge.Control.Configuring;
 
-/// <summary>The <c>config</c> commands of the control socket.</summary>
-public sealed class ConfigCommands(ConfigKeeper keeper)
+/// <summary>The <c>config</c> commands of the control socket, and provisioning.</summary>
+/// <param name="refuse">Told why a provisioning was not taken: nobody may stand before the screen, but before the LEDs.</param>
+public sealed class ConfigCommands(ConfigKeeper keeper, Redactor redactor, Action<string> refuse)
 {
     /// <summary>Null: it is none of these.</summary>
     /// <exception cref="ConfigControlException">It cannot be done: one sentence.</exception>
@@ -11,10 +13,11 @@ public sealed class ConfigCommands(ConfigKeeper keeper)
     {
         "config show" => new ControlResponse
         {
-            Ok = true, Message = $"From {EndpointOf(keeper.Origin)}.", Config = keeper.Report, Document = ConfigDocument.Show(keeper.Document),
+            Ok = true, Message = $"From {EndpointOf(keeper.Origin)}.", Config = keeper.Report, Document = Show(),
         },
         "config apply" => await ApplyAsync(request),
         "config confirm" => Answer(await keeper.ConfirmAsync()),
+        "provision" => await ProvisionAsync(request),
         "config rollback" => Answer(await keeper.RollbackAsync(), rolledBack: true),
         _ => null,
     };
@@ -27,6 +30,27 @@ public sealed class ConfigCommands(ConfigKeeper keeper)
             return ControlResponse.Failed($"The time to confirm is {ConfigOffer.MinTimeoutS} to {ConfigOffer.MaxTimeoutS} s.");
         TimeSpan? timeout = request.ConfirmTimeoutS is { } seconds ? TimeSpan.FromSeconds(seconds) : null;
         return Answer(await keeper.ApplyAsync(Encoding.UTF8.GetBytes(document), folder, timeout));
+    }
+
+    private async ValueTask<ControlResponse> ProvisionAsync(ControlRequest request)
+    {
+        if (request.Provision is not { } given) return ControlResponse.Failed("\"provision\" needs what is to be taken.");
+        try
+        {
+            return ControlResponse.Done(await keeper.ProvisionAsync(given, request.CheckOnly));
+        }
+        catch (ConfigControlException e)
+        {
+            refuse($"provisioning: {e.Message.Replace("\n", "; ", StringComparison.Ordinal)}");
+            throw;
+        }
+    }
+
+    private string Show()
+    {
+        var document = Encoding.UTF8.GetBytes(keeper.Document);
+        redactor.Learn(document, "/");
+        return ConfigDocument.Indent(redactor.RedactJson(document));
     }
 
     private ControlResponse Answer(ConfigReport report, bool rolledBack = false)

@@ -77,33 +77,12 @@ internal static class ConfigDocument
         return document.ToJsonString(OneLine);
     }
 
-    /// <summary>For people, without passwords.</summary>
-    public static string Show(string document)
-    {
-        var node = JsonNode.Parse(document)!;
-        Redact(node);
-        return node.ToJsonString(Indented);
-    }
+    /// <summary>For people.</summary>
+    public static string Indent(ReadOnlySpan<byte> document) => JsonNode.Parse(document)!.ToJsonString(Indented);
 
     private static void Put(JsonNode node, ReadOnlySpan<string> path, string value)
     {
         if (path.Length == 1) node[path[0]] = value;
         else Put((int.TryParse(path[0], out var index) ? node[index] : node[path[0]])!, path[1..], value);
-    }
-
-    private static void Redact(JsonNode? node)
-    {
-        if (node is JsonArray items)
-        {
-            foreach (var item in items) Redact(item);
-        }
-        else if (node is JsonObject keys)
-        {
-            foreach (var key in keys.Select(k => k.Key).ToList())
-            {
-                if (key is "password" or "password_hash") keys[key] = "***";
-                else Redact(keys[key]);
-            }
-        }
     }
 }

@@ -22,7 +22,7 @@ public interface IConfigFolder
     void SyncFolder();
 }
 
-/// <summary>The real one; made when something is first written.</summary>
+/// <summary>The real one; made when something is first written. What root writes belongs to its owner, the service's user.</summary>
 public sealed class ConfigFolder(string path) : IConfigFolder
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
@@ -34,13 +34,14 @@ public sealed class ConfigFolder(string path) : IConfigFolder
         if (!Directory.Exists(path))
         {
             Directory.CreateDirectory(path, OwnerOnly | UnixFileMode.UserExecute);
+            LinuxFiles.GiveToOwnerOf(Path.GetDirectoryName(path)!, path);
             LinuxFiles.SyncFolder(Path.GetDirectoryName(path)!);
         }
 
         File.Delete(At(name));
         var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, BufferSize = 0, UnixCreateMode = OwnerOnly };
-        using var file = new FileStream(At(name), options);
-        file.Write(content);
+        using (var file = new FileStream(At(name), options)) file.Write(content);
+        LinuxFiles.GiveToOwnerOf(path, At(name));
     }
 
     public void Sync(string name)

@@ -21,7 +21,7 @@ public delegate Task ApplyConfig(GatewayConfig config, string? hash, bool holdDi
 /// Limits: one wish at a time, the newest counts; a wish that comes while one is tried takes its place. A mark that cannot be written refuses
 /// the wish. A keeper has one loop, <see cref="RunAsync"/>; commands come from any thread and wait for each other.
 /// </summary>
-public sealed class ConfigKeeper : IConfigControl, IDisposable
+public sealed partial class ConfigKeeper : IConfigControl, IDisposable
 {
     /// <summary>How long MQTT and channels must have been up: a connection that is about to break does not confirm.</summary>
     public static readonly TimeSpan SettleFor = TimeSpan.FromSeconds(3);
@@ -58,7 +58,7 @@ public sealed class ConfigKeeper : IConfigControl, IDisposable
         (_store, _source, _applyAsync, _notUp, _time, _log) = (store, source, applyAsync, notUp, time, log);
         (_state, _present, _good) = (start.State, start.Config, start.Config);
         _wake = new AsyncSignal(time);
-        SettleStart();
+        SettleStart(start);
     }
 
     public ConfigReport Report => _report;
@@ -220,17 +220,21 @@ public sealed class ConfigKeeper : IConfigControl, IDisposable
     });
 
     /// <summary>What a start finds is settled: a mark means that the device did not live to confirm.</summary>
-    private void SettleStart()
+    private void SettleStart(ConfigStart start)
     {
-        if (_state.Last is { Status: ConfigStatus.Applying } last)
+        var taken = start.Factory is not null && start.Factory != _state.Factory && _good.Stored.Origin == ConfigOrigin.Factory;
+        if (_state.Last is { Status: ConfigStatus.Applying } last && !taken)
         {
             var errors = new[] { Problem("was not confirmed before the device started again") };
             Keep(_state with { Last = last with { Status = ConfigStatus.RolledBack, Errors = errors } });
             Log.ConfigurationRolledBack(_log, last.Hash, errors[0].Message);
         }
-        else if (_good.Stored.Origin == ConfigOrigin.File && _good.Stored != _state.Good)
+        else if (taken || (_good.Stored.Origin is ConfigOrigin.File or ConfigOrigin.Factory && _good.Stored != _state.Good))
         {
-            Keep(new ConfigState(_good.Stored, _state.Good, Superseded(_good)));
+            Keep(_state with
+            {
+                Good = _good.Stored, Former = _state.Good, Last = Superseded(_good), Factory = taken ? start.Factory : _state.Factory,
+            });
         }
 
         if (_state.Last is { Status: ConfigStatus.RolledBack or ConfigStatus.Failed } stands) Say(stands);
@@ -289,7 +293,7 @@ public sealed class ConfigKeeper : IConfigControl, IDisposable
     private async Task KeepPresentAsync()
     {
         var applied = _state.Last! with { Status = ConfigStatus.Applied };
-        if (Keep(new ConfigState(_present.Stored, _good.Stored, applied)) is { } unkept) throw new ConfigControlException(unkept);
+        if (Keep(_state with { Good = _present.Stored, Former = _good.Stored, Last = applied }) is { } unkept) throw new ConfigControlException(unkept);
         (_good, _trial) = (_present, null);
         await _applyAsync(_present.Config, _present.Hash, holdDiscards: false, force: true);
         Log.ConfigurationKept(_log, _present.Hash);
@@ -297,18 +301,19 @@ public sealed class ConfigKeeper : IConfigControl, IDisposable
     }
 
     /// <summary>Goes over and keeps it at once: who asked is at the device.</summary>
-    private async Task ReplaceAsync(RunnableConfig next, WishOutcome wish)
+    private async Task ReplaceAsync(RunnableConfig next, WishOutcome wish, string? factory = null)
     {
         try
         {
-            await _applyAsync(next.Config, next.Hash, holdDiscards: false, force: false);
+            // What provisioning gives is in force for good: an end that cannot be opened yet is no reason to refuse it.
+            await _applyAsync(next.Config, next.Hash, holdDiscards: false, force: factory is not null);
         }
         catch (ApplyException e)
         {
             throw new ConfigControlException(e.Message, e);
         }
 
-        var unkept = Keep(new ConfigState(next.Stored, _good.Stored, wish));
+        var unkept = Keep(_state with { Good = next.Stored, Former = _good.Stored, Last = wish, Factory = factory ?? _state.Factory });
         (_present, _good, _trial) = (next, next, null);
         Say(wish);
         if (unkept is not null) throw new ConfigControlException($"The configuration runs, but will not after a restart: it {unkept}");
@@ -317,6 +322,7 @@ public sealed class ConfigKeeper : IConfigControl, IDisposable
     /// <summary>Null: it is on the medium. Else why not, and nothing has changed.</summary>
     private string? Keep(ConfigState state)
     {
+        if (_state.Reset) return "is not kept any more: the device starts anew as provisioning left it";
         try
         {
             _store.Save(state);
@@ -360,4 +366,5 @@ public sealed class ConfigKeeper : IConfigControl, IDisposable
 /// <summary>What a start begins with.</summary>
 /// <param name="Config">What is to run.</param>
 /// <param name="State">As it was found.</param>
-public sealed record ConfigStart(RunnableConfig Config, ConfigState State);
+/// <param name="Factory">Hash of what provisioning gave, whose secrets are there.</param>
+public sealed record ConfigStart(RunnableConfig Config, ConfigState State, string? Factory = null);

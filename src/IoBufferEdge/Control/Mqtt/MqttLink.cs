@@ -108,6 +108,12 @@ public sealed class MqttLink : IDisposable
         _talk.Set();
     }
 
+    /// <summary>A piece of what a command asked for; it goes before the command's result.</summary>
+    public void PublishPart(string type, string id, int number, byte[] bytes)
+    {
+        if (Target is { } target) _publisher.Add(new MqttMessage(target.Topics.Part(type, id, number), bytes, Retained: false));
+    }
+
     /// <summary>Something that is published has changed: it need not wait for the next look.</summary>
     public void Hurry() => _observe.Set();
 

@@ -26,6 +26,9 @@ public sealed record Topics(string DeviceId)
 
     public string Result(string type, string id) => $"{Root}cmd/{type}/{id}/result";
 
+    /// <summary>A piece of what a command asked for, published before its result.</summary>
+    public string Part(string type, string id, int number) => $"{Root}cmd/{type}/{id}/part/{number}";
+
     /// <summary>What the device obeys, and its own availability, which somebody else's last will may have spoilt.</summary>
     public IReadOnlyList<string> Watched => [ConfigDesired, $"{Root}cmd/+/+", Availability];
 

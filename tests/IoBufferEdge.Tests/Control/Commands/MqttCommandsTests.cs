@@ -18,6 +18,9 @@ public sealed class MqttCommandsTests : IDisposable
     private CommandJournal _journal;
     private MqttCommands _commands;
     private int _restarts;
+    private int _resets;
+    private byte[] _bundle = [];
+    private readonly List<(string Id, int Number, byte[] Bytes)> _parts = [];
 
     public MqttCommandsTests()
     {
@@ -165,6 +168,32 @@ public sealed class MqttCommandsTests : IDisposable
     }
 
     [Fact]
+    public async Task A_factory_reset_is_done_once_and_ends_the_process()
+    {
+        _allowed = ["factory_reset"];
+        Refused("config_hash", await SendAsync("factory_reset", "1", $"{{\"boot_id\":\"{BootId}\"}}"));
+        Assert.Equal(0, _resets);
+        Assert.Equal("done", Text(await SendAsync("factory_reset", "1", $"{{{Proof}}}"), "status"));
+        Assert.Equal("done", Text(await SendAsync("factory_reset", "1", $"{{{Proof}}}"), "status"));
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal((1, 1), (_resets, _restarts));
+    }
+
+    [Fact]
+    public async Task A_support_bundle_comes_in_parts_that_any_broker_lets_through()
+    {
+        _allowed = ["support_bundle"];
+        _bundle = [.. Enumerable.Range(0, 2 * MqttCommands.PartBytes + 7).Select(i => (byte)i)];
+        var result = await SendAsync("support_bundle", "s", "{}");
+        await SendAsync("support_bundle", "s", "{}");
+        Assert.Equal([("s", 1), ("s", 2), ("s", 3)], _parts.Select(p => (p.Id, p.Number)));
+        Assert.Equal(_bundle, _parts.SelectMany(p => p.Bytes));
+        Assert.All(_parts, p => Assert.True(p.Bytes.Length <= 64 * 1024));
+        Assert.Contains($"part/1 to part/3; their SHA-256 is {Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(_bundle))}",
+            Text(result, "message"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_secret_is_taken_over_TLS_alone_and_told_nowhere()
     {
         const string payload = """{"name":"relay","value":"hunter22"}""";
@@ -278,7 +307,17 @@ public sealed class MqttCommandsTests : IDisposable
     {
         var journal = CommandJournal.Open(JournalPath);
         return (journal, new MqttCommands(
-            _gateway, _secrets, new Redactor(_secrets), journal, () => _allowed, () => _restarts++, _time, NullLogger.Instance));
+            _gateway, _secrets, new Redactor(_secrets), journal, new CommandDuties(
+                () => _allowed,
+                () => _restarts++,
+                () =>
+                {
+                    _resets++;
+                    return Task.CompletedTask;
+                },
+                () => Task.FromResult(_bundle),
+                (id, number, bytes) => _parts.Add((id, number, bytes))),
+            _time, NullLogger.Instance));
     }
 
     private void Close()

@@ -236,34 +236,6 @@ public sealed class ConfigKeeperTests : IDisposable
         Assert.Equal(ConfigOrigin.BuiltIn, _rig.StartOrigin);
     }
 
-    [Fact]
-    public async Task A_device_that_was_provisioned_starts_with_that_until_it_gets_another()
-    {
-        var file = WriteFile("file");
-        var factory = WriteFile("factory", "factory.json");
-        Restart(file, factory);
-        Assert.Equal("factory", _rig.Channels);
-        await KeepAsync("mqtt");
-        Restart(file, factory);
-        Assert.Equal("mqtt", _rig.Channels);
-    }
-
-    [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    public async Task Damage_to_both_generations_leaves_the_factory_one_and_to_one_the_last_good(int damaged)
-    {
-        var factory = WriteFile("factory", "factory.json");
-        Restart(null, factory);
-        await KeepAsync("good");
-        foreach (var name in new[] { ConfigStore.Present, ConfigStore.Previous }.Take(damaged)) _folder.Write(name, new byte[100]);
-        Restart(null, factory);
-        Assert.Equal("factory", _rig.Channels);
-        await KeepAsync("again");
-        Restart(null, factory);
-        Assert.Equal("again", _rig.Channels);
-    }
-
     private async Task KeepAsync(string channel)
     {
         await _rig.OfferChannelAsync(channel);
@@ -280,15 +252,15 @@ public sealed class ConfigKeeperTests : IDisposable
     private Task ApplyAsync(string channel, int? seconds) => _rig.Keeper.ApplyAsync(
         Encoding.UTF8.GetBytes(Document.Of(Document.Channel(id: channel))), "/", seconds is { } s ? TimeSpan.FromSeconds(s) : null);
 
-    private void Restart(string? file = null, string? factory = null)
+    private void Restart(string? file = null)
     {
         _rig.Dispose();
-        _rig = new KeeperRig(_folder, file, factory: factory);
+        _rig = new KeeperRig(_folder, file);
     }
 
-    private string WriteFile(string channel, string name = "gateway.json")
+    private string WriteFile(string channel)
     {
-        var file = Path.Combine(_files, name);
+        var file = Path.Combine(_files, "gateway.json");
         File.WriteAllText(file, Document.Of(Document.Channel(id: channel)));
         return file;
     }

@@ -13,15 +13,16 @@ internal sealed class KeeperRig : IDisposable
 {
     public const string Secrets = "/nowhere/secrets";
 
-    public KeeperRig(IConfigFolder folder, string? configPath = null, string? secrets = null, string? factory = null)
+    public KeeperRig(IConfigFolder folder, string? configPath = null, string? secrets = null)
     {
         var store = new ConfigStore(folder);
-        var source = new ConfigSource(configPath, factory ?? "/nowhere/factory.json", new SecretStore(secrets ?? Secrets, null));
-        var state = store.Load();
-        var start = source.ChooseAtStart(state, Problems) ?? throw new InvalidOperationException(string.Join("; ", Problems));
+        var source = new ConfigSource(configPath, new SecretStore(secrets ?? Secrets, null));
+        var factory = store.LoadFactory();
+        var state = Provisioning.TakeUp(store, source.Secrets, store.Load(), factory, () => Erased++);
+        var start = source.ChooseAtStart(state, factory, Problems) ?? throw new InvalidOperationException(string.Join("; ", Problems));
         Running = start.Config;
         StartOrigin = start.Stored.Origin;
-        Keeper = new ConfigKeeper(store, source, new ConfigStart(start, state), ApplyAsync, () => NotUp, Time, NullLogger.Instance);
+        Keeper = new ConfigKeeper(store, source, new ConfigStart(start, state, factory?.Hash), ApplyAsync, () => NotUp, Time, NullLogger.Instance);
         Keeper.OnReport(() => Reports.Add(Keeper.Report));
     }
 
@@ -38,6 +39,9 @@ internal sealed class KeeperRig : IDisposable
     public bool Held { get; private set; }
 
     public int Applied { get; private set; }
+
+    /// <summary>How often the start discarded all that was buffered.</summary>
+    public int Erased { get; private set; }
 
     public string? NotUp { get; set; } = "the broker is not connected";
 

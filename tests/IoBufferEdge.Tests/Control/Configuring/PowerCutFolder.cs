@@ -74,6 +74,15 @@ internal sealed class PowerCutFolder(int stepsLeft = int.MaxValue) : IConfigFold
         }
     }
 
+    /// <summary>The same, all of it on the medium, and from here on so many steps until the cut.</summary>
+    public PowerCutFolder With(int stepsLeft)
+    {
+        var folder = new PowerCutFolder(stepsLeft);
+        foreach (var (name, file) in _now) folder._now[name] = file;
+        folder._durable = new(folder._now, StringComparer.Ordinal);
+        return folder;
+    }
+
     private static PowerCutFolder Found(Dictionary<string, Content> files, Func<byte[], byte[]> unsynced)
     {
         var found = new PowerCutFolder();

@@ -114,7 +114,9 @@ public sealed class TopicSchemaTests
         var (time, gateway, secrets) = (new FakeTimeProvider(Snapshots.Noon), new TwinGateway(), new SecretStore(Path.Combine(folder, "secrets"), null));
         using var journal = CommandJournal.Open(Path.Combine(folder, "commands"));
         using var commands = new MqttCommands(
-            gateway, secrets, new Redactor(secrets), journal, () => MqttCommands.Types, () => { }, time, NullLogger.Instance);
+            gateway, secrets, new Redactor(secrets), journal,
+            new CommandDuties(() => MqttCommands.Types, () => { }, () => Task.CompletedTask, () => Task.FromResult(new byte[1]), (_, _, _) => { }),
+            time, NullLogger.Instance);
         var schema = TopicSchemas.Of("command").GetProperty("$defs").GetProperty(type);
         var next = 0;
         foreach (var example in schema.GetProperty("examples").EnumerateArray().Select(e => (JsonObject)JsonNode.Parse(e.GetRawText())!))
