@@ -4,7 +4,6 @@ using System.Text;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using IoBufferEdge.Benchmarks.Load;
-using IoBufferEdge.SystemTests.Peers;
 using IoBufferEdge.Tests.Endpoints.Serial;
 using Xunit;
 
