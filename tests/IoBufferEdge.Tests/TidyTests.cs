@@ -225,7 +225,9 @@ public sealed partial class TidyTests
 
     private static IEnumerable<string> ScriptProblems(TextFile script)
     {
-        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(Path.Combine(Root, script.Path)) & UnixFileMode.UserExecute) == 0)
+        // What other scripts source says so in its head comment, and is not run by itself.
+        var isSourced = script.Lines.Take(4).Any(line => line.StartsWith('#') && line.Contains("Sourced", StringComparison.Ordinal));
+        if (!isSourced && !OperatingSystem.IsWindows() && (File.GetUnixFileMode(Path.Combine(Root, script.Path)) & UnixFileMode.UserExecute) == 0)
         {
             yield return "is not executable.";
         }
