@@ -20,7 +20,7 @@ mkdir -p "$folder.new/debs"
 chmod 777 "$folder.new/debs"
 if [ "$architecture" != "$(dpkg --print-architecture)" ]; then
   # The kernel runs programs of another processor through qemu-user-static where it was told so.
-  install_missing "programs of another processor" qemu-user-static
+  install_missing "programs of another processor" qemu-user-static arch-test
   [ -e /proc/sys/fs/binfmt_misc/register ] || mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
   [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register
 fi

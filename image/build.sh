@@ -121,11 +121,6 @@ step "boot loader and slot state"
 boot_files=
 # shellcheck source=image/loader/grub.sh
 source "image/loader/$loader.sh"
-truncate -s 32M "$work/in/ident.ext4"
-mke2fs -q -F -t ext4 -L ibe-ident -U 1be00000-0000-4000-8000-000000000017 \
-  -E hash_seed=1be00000-0000-4000-8000-000000000027,lazy_itable_init=0,lazy_journal_init=0 "$work/in/ident.ext4"
-# The times of the file system's making.
-for field in mkfs_time wtime lastcheck; do debugfs -w -R "ssv $field @$SOURCE_DATE_EPOCH" "$work/in/ident.ext4" 2>/dev/null; done
 
 step "the medium"
 sed -e "s/@table@/${partition_table:-gpt}/" -e "s|@boot_files@|$boot_files|" image/genimage.cfg >"$work/genimage.cfg"

@@ -19,13 +19,15 @@ in_root useradd -r -u 800 -g 800 -d /var/lib/iobuffer -s /usr/sbin/nologin -c 'I
 cp "$deb" "$root/tmp/iobuffer.deb"
 in_root dpkg -i /tmp/iobuffer.deb
 rm "$root/tmp/iobuffer.deb"
+# A device begins unprovisioned: with no configuration, not with an empty one.
+rm "$root/etc/iobuffer/gateway.json"
 
 # Modules of devices that a gateway has no use for.
 modules=$(echo "$work"/kernel/lib/modules/*)
 cp -a "$modules" "$work/modules"
 for folder in sound drivers/{gpu,media,infiniband,staging,isdn,comedi,bluetooth,net/wireless,target,mtd,message,thunderbolt,soundwire,nfc,scsi,video,atm} \
   net/{bluetooth,mac80211,wireless,nfc,ceph,sctp,tipc,rds,smc,rxrpc,batman-adv,sunrpc,atm} \
-  fs/{xfs,btrfs,nfs,nfsd,ocfs2,smb,f2fs,ceph,gfs2,afs,ubifs,dlm,nilfs2,reiserfs,jfs,coda,orangefs,lockd,ntfs3,hfs,hfsplus}; do
+  arch/x86/kvm virt fs/{xfs,btrfs,nfs,nfsd,ocfs2,smb,f2fs,ceph,gfs2,afs,ubifs,dlm,nilfs2,reiserfs,jfs,coda,orangefs,lockd,ntfs3,hfs,hfsplus}; do
   # Of SCSI the core stays, without the host adapters.
   [ "$folder" != drivers/scsi ] || { find "$work/modules/kernel/drivers/scsi" -mindepth 1 -maxdepth 1 -type d -exec rm -r {} +; continue; }
   rm -rf "$work/modules/kernel/${folder:?}"
@@ -51,7 +53,7 @@ in_root systemctl -q disable ssh.socket systemd-networkd-wait-online.service 2>/
 in_root systemctl -q mask getty@tty1.service serial-getty@.service getty@.service console-getty.service apt-daily.timer apt-daily-upgrade.timer \
   dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service systemd-firstboot.service systemd-pstore.service systemd-update-utmp.service \
   systemd-update-utmp-runlevel.service systemd-machine-id-commit.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
-  systemd-update-done.service ldconfig.service systemd-random-seed.service remote-fs.target
+  systemd-update-done.service ldconfig.service systemd-random-seed.service remote-fs.target systemd-logind.service
 ln -sf multi-user.target "$root/usr/lib/systemd/system/default.target"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 sed -i 's/^root:[^:]*:/root:*:/' "$root/etc/shadow"
@@ -70,5 +72,5 @@ for name in hostname hosts; do : >"$root/etc/$name"; done
 # shellcheck disable=SC2016  # dpkg-query expands these
 in_root dpkg-query -W -f '${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n' | sort >"$work/packages"
 umount "$root/proc"
-tar -C "$root" -c --sort=name --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime --xattrs --xattrs-include='security.capability' \
+tar -C "$root" -c --sort=name --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --xattrs --xattrs-include='security.capability' \
   --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime -f "$work/root.tar" .

@@ -15,6 +15,10 @@ case ${1:-} in
   *) die "'$1' is not an option: image/test.sh [--full]" ;;
 esac
 board='vm-x86_64'
+if [ "$(uname -m)" != x86_64 ] || ! command -v apt-get >/dev/null; then
+  echo "The image is tried on a Debian system on x86_64."
+  exit 75
+fi
 install_missing "tests of the image" qemu-system-x86 qemu-utils ovmf mtools socat openssh-client nbdkit fdisk grub-common u-boot-tools rauc cryptsetup-bin
 if ! command -v qemu-system-x86_64 >/dev/null || [ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ]; then
   echo "qemu-system-x86_64 and its UEFI (ovmf) are not to be had here."
@@ -24,6 +28,8 @@ fi
 mkdir -p artifacts/logs
 say "image tests with $cuts power cuts"
 
+state=0
+[ -n "${IMAGE_SKIP_STATE:-}" ] || image/tests/state.sh || state=1
 scratch=/dev/shm
 [ "$(df --output=avail -m $scratch 2>/dev/null | tail -n 1)" -gt 6144 ] 2>/dev/null || scratch=$PWD/artifacts/image
 vm=$(mktemp -d "$scratch/iobuffer-vm-XXXXXX")
@@ -35,4 +41,4 @@ for part in image/tests/[0-9]*.sh; do
   # shellcheck disable=SC1090
   source "$part"
 done
-totals
+totals && [ $state -eq 0 ]

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # scripts/test.sh [--quick|--full]: installs what is missing, builds, publishes both targets, runs every test. --quick leaves the VM lab
-# out, whose kernel is built once (about five minutes). --full adds the long loops (500 kill -9, 500 power cuts behind a kill, 200 faults
-# of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100 orderly ends, 200 kills in a row of three gateways and as many with
-# disks that are wiped and put back, 100 kills of the broker, a million wrong requests, five minutes of soak, the Debian package under systemd,
-# 10,000 RS485 frames a case in the lab) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
+# out, whose kernel is built once (about five minutes). --full adds the long loops (500 kill -9, 500 power cuts behind a kill, 200
+# faults of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100 orderly ends, 200 kills in a row of three gateways and as
+# many with disks that are wiped and put back, 100 kills of the broker, a million wrong requests, five minutes of soak, the Debian package under systemd, the
+# flashable image, 10,000 RS485 frames a case in the lab) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
@@ -67,6 +67,19 @@ run_service_lab() {
     return
   fi
   add_counts "package in the VM lab" "$status" "$((status == 0)) $((status != 0)) 0"
+}
+
+# run_image: the flashable image: built, booted, updated, cut off from its power.
+run_image() {
+  local log=artifacts/logs/image-test.log status=0
+  say "image"
+  image/build.sh && quietly "$log" image/test.sh || status=$?
+  if [ $status -eq 75 ]; then
+    say "skipped: the image ($(tail -n 1 "$log"))"
+    add_counts image 0 "0 0 1"
+  else
+    add_counts image "$status" "$(count_tests "$log")"
+  fi
 }
 
 # run_seeds COUNT: the simulation's first COUNT seeds; each seed counts as one test.
@@ -139,6 +152,7 @@ else
 fi
 if [ "${1:-}" = --full ]; then
   run_service_lab
+  run_image
   run_loop kill-loop 500
   run_loop cut-loop 500
   run_loop fault-loop 200

@@ -8,9 +8,13 @@ cp image/loader/grub.cfg image/loader/choose.cfg "$work/"
 touch -d "@$SOURCE_DATE_EPOCH" "$work/grub.cfg" "$work/choose.cfg"
 grub-script-check "$work/grub.cfg"
 grub-script-check "$work/choose.cfg"
-grub-mkstandalone -O "$grub_format" -d "$work/loader/usr/lib/grub/$grub_format" -o "$work/in/$efi_name" --modules="$grub_modules" \
-  --install-modules="$grub_modules" --locales= --fonts= --themes= \
-  boot/grub/grub.cfg="$work/grub.cfg" boot/grub/choose.cfg="$work/choose.cfg"
+mkdir -p "$work/memdisk/boot/grub"
+cp "$work/grub.cfg" "$work/choose.cfg" "$work/memdisk/boot/grub/"
+tar -C "$work/memdisk" -c --sort=name --numeric-owner --owner=0 --group=0 --mtime="@$SOURCE_DATE_EPOCH" --format=ustar -f "$work/memdisk.tar" boot
+# shellcheck disable=SC2086  # a list of names
+grub-mkimage -O "$grub_format" -d "$work/loader/usr/lib/grub/$grub_format" -o "$work/in/$efi_name" -p '(memdisk)/boot/grub' -m "$work/memdisk.tar" \
+  $grub_modules memdisk tar
+touch -d "@$SOURCE_DATE_EPOCH" "$work/in/$efi_name"
 boot_files="file EFI/BOOT/$efi_name { image = \"$efi_name\" }"
 
 truncate -s 1024 "$work/state1"

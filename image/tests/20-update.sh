@@ -20,23 +20,25 @@ check "a bundle of another authority is refused" refused other-key 'ignature ver
 check "one of another board is refused" refused other-board 'ompatible mismatch'
 check "an older one is refused" refused old 'older than'
 check "a truncated one is refused" refused truncated ''
-check "an altered one is refused" in_vm '! rauc install /run/stick/altered.raucb'
+check "an altered one is refused" refused altered 'Input/output error\|erity'
 check "slot a is confirmed still" state_is a a '' 0
 
 perl image/tests/ledger.pl "$message_port" "$accepted" &
 sender=$!
 result_is() { in_vm cat /data/update/result.json | grep -q "\"status\":\"$1\""; }
 running() { [ "$(in_vm sed -n 's/.*ibe.slot=\(.\).*/\1/p' /proc/cmdline)" = "$1" ]; }
+is_down() { ! is_up; }
 more_arrives() {
   local before
   before=$(wc -l <"$received")
   within 60 eval "[ \$(wc -l <'$received') -gt $((before + 20)) ]"
 }
-update() { mount_stick && in_vm "ibe-update /run/stick/$1.raucb"; }
+update() { mount_stick && in_vm_s=400 in_vm "ibe-update /run/stick/$1.raucb"; }
 update_and_restart() {
   local before
   before=$(boot_id)
-  update "$1" || true
+  # The restart may end the connection before the answer.
+  update "$1" || result_is INSTALLED || is_down || return
   within 300 eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$before' ]"
 }
 check "a good one is installed" update_and_restart good
@@ -44,6 +46,7 @@ check "slot b runs, and has yet to prove itself" state_is b a b 2
 check "its version is the bundle's" in_vm "grep -q 'ibe.version=$version.1 ' /proc/cmdline"
 check "the store was set aside" in_vm test -d /data/update/store
 check "messages pass" more_arrives
+mount_stick || true
 check "an update on top of it is refused" refused broken 'has yet to prove itself'
 check "it is confirmed" within 400 state_is b b '' 0
 check "and says so" result_is CONFIRMED

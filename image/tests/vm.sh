@@ -40,7 +40,7 @@ power_on() {
 }
 power_cut() { kill -9 "$qemu" 2>/dev/null; wait "$qemu" 2>/dev/null || true; }
 in_vm() {
-  timeout 120 ssh -q -i "$vm/key" -p "$ssh_port" -o StrictHostKeyChecking=no -o UserKnownHostsFile="$vm/known_hosts" -o ConnectTimeout=15 \
+  timeout "${in_vm_s:-120}" ssh -q -i "$vm/key" -p "$ssh_port" -o StrictHostKeyChecking=no -o UserKnownHostsFile="$vm/known_hosts" -o ConnectTimeout=15 \
     -o BatchMode=yes root@127.0.0.1 "$@"
 }
 # within SECONDS COMMAND...: until it succeeds.
