@@ -12,7 +12,7 @@ check "the stick can be read" within 60 mount_stick
 refused() { # refused BUNDLE WORDS: says why, and the slot state is what it was
   local before out
   before=$(in_vm ibe-bootctl status)
-  if out=$(in_vm rauc install "/run/stick/$1.raucb" 2>&1); then echo "was installed"; return 1; fi
+  if out=$(in_vm ibe-update "/run/stick/$1.raucb" 2>&1); then echo "was installed"; return 1; fi
   grep -q "$2" <<<"$out" || { echo "$out"; return 1; }
   [ "$(in_vm ibe-bootctl status)" = "$before" ] || { echo "the slot state changed"; return 1; }
 }
@@ -48,6 +48,7 @@ check "the store was set aside" in_vm test -d /data/update/store
 check "messages pass" more_arrives
 mount_stick || true
 check "an update on top of it is refused" refused broken 'has yet to prove itself'
+check "the store that was set aside is still there" in_vm test -d /data/update/store
 check "it is confirmed" within 400 state_is b b '' 0
 check "and says so" result_is CONFIRMED
 
