@@ -29,44 +29,38 @@ count_tests() {
   awk '$1 ~ /^(succeeded|failed|skipped):$/ { n[$1] += $2 } END { print n["succeeded:"] + 0, n["failed:"] + 0, n["skipped:"] + 0 }' "$1"
 }
 
-# skip_lab REASON: the whole lab counts as one skip.
-skip_lab() {
-  say "skipped: the VM lab ($1)"
-  add_counts "VM lab" 0 "0 0 1"
+# skip NAME REASON: the whole of it counts as one skip.
+skip() {
+  say "skipped: $1 ($2)"
+  add_counts "$1" 0 "0 0 1"
+}
+
+# add_or_skip NAME STATUS LOG COUNTS: exit code 75 means that it can't run here; why, the log's last line says.
+add_or_skip() {
+  if [ "$2" -eq 75 ]; then skip "$1" "$(tail -n 1 "$3")"; else add_counts "$1" "$2" "$4"; fi
+}
+
+# runs_lab NAME: false, and a skip, where the lab's kernel does not run.
+runs_lab() {
+  [ "$(uname -m)" = x86_64 ] || { skip "$1" "its kernel runs on x86_64 alone" && false; }
 }
 
 # run_lab: what needs simulated hardware, in the VM lab.
 run_lab() {
   local log=artifacts/logs/vm-lab.log status=0
-  if [ "$(uname -m)" != x86_64 ]; then
-    skip_lab "its kernel runs on x86_64 alone"
-    return
-  fi
+  runs_lab "VM lab" || return 0
   say "VM lab"
   LAB_FRAMES=$lab_frames LAB_LIMIT_S=$lab_limit_s quietly "$log" tests/vm-lab/run.sh || status=$?
-  if [ $status -eq 75 ]; then
-    skip_lab "$(tail -n 1 "$log")"
-    return
-  fi
-  add_counts "VM lab" "$status" "$(count_tests "$log")"
+  add_or_skip "VM lab" "$status" "$log" "$(count_tests "$log")"
 }
 
 # run_service_lab: the Debian package on a Debian with systemd, in the lab's kernel; the whole of it counts as one test.
 run_service_lab() {
   local log=artifacts/logs/vm-lab-service.log status=0
+  runs_lab "package in the VM lab" || return 0
   say "package in the VM lab"
-  if [ "$(uname -m)" = x86_64 ]; then
-    quietly "$log" tests/vm-lab/service.sh || status=$?
-  else
-    status=75
-    echo "its kernel runs on x86_64 alone" >"$log"
-  fi
-  if [ $status -eq 75 ]; then
-    say "skipped: the package in the VM lab ($(tail -n 1 "$log"))"
-    add_counts "package in the VM lab" 0 "0 0 1"
-    return
-  fi
-  add_counts "package in the VM lab" "$status" "$((status == 0)) $((status != 0)) 0"
+  quietly "$log" tests/vm-lab/service.sh || status=$?
+  add_or_skip "package in the VM lab" "$status" "$log" "$((status == 0)) $((status != 0)) 0"
 }
 
 # run_image: the flashable image: built, booted, updated, cut off from its power.
@@ -74,12 +68,7 @@ run_image() {
   local log=artifacts/logs/image-test.log status=0
   say "image"
   image/build.sh && quietly "$log" image/test.sh || status=$?
-  if [ $status -eq 75 ]; then
-    say "skipped: the image ($(tail -n 1 "$log"))"
-    add_counts image 0 "0 0 1"
-  else
-    add_counts image "$status" "$(count_tests "$log")"
-  fi
+  add_or_skip image "$status" "$log" "$(count_tests "$log")"
 }
 
 # run_seeds COUNT: the simulation's first COUNT seeds; each seed counts as one test.
@@ -146,7 +135,7 @@ run_chains $chains
 run_crash_points "$@"
 run_tests IoBufferEdge.SystemTests
 if [ "${1:-}" = --quick ]; then
-  skip_lab --quick
+  skip "VM lab" --quick
 else
   run_lab
 fi

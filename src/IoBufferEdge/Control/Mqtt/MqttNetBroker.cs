@@ -87,10 +87,10 @@ public sealed class MqttNetBroker(SecretStore secrets, TimeProvider time, ILogge
 
     private static Exception Explained(MqttTarget target, TlsContext? tls, StreamProvider provider, bool late, Exception e)
     {
-        if (Find<EndpointException>(e) is { } endpoint) return new MqttLinkException(endpoint.Message, e);
+        if (e.Find<EndpointException>() is { } endpoint) return new MqttLinkException(endpoint.Message, e);
         if (late) return new MqttLinkException($"{target}: no answer within {ConnectLimit.TotalSeconds} s.", e);
-        if (Find<BadPacketException>(e) is { } bad) return new MqttLinkException($"{target}: {bad.Message}", e);
-        if (tls is not null && Find<IOException>(e)?.InnerException is not (null or SocketException))
+        if (e.Find<BadPacketException>() is { } bad) return new MqttLinkException($"{target}: {bad.Message}", e);
+        if (tls is not null && e.Find<IOException>()?.InnerException is not (null or SocketException))
         {
             var alert = $"the broker ends the connection over TLS ({TlsConnection.Reason(e)})";
             return new MqttLinkException($"{target}: {alert}: it may refuse the client certificate (mqtt.tls.cert, key).", e);
@@ -157,13 +157,6 @@ public sealed class MqttNetBroker(SecretStore secrets, TimeProvider time, ILogge
         {
             throw new EndpointException($"mqtt: password_file {file} cannot be read.", e);
         }
-    }
-
-    internal static T? Find<T>(Exception? e)
-        where T : Exception
-    {
-        while (e is not null and not T) e = e.InnerException;
-        return (T?)e;
     }
 
     /// <summary>The connection came about and the broker did not answer as one of this version does.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using IoBufferEdge.Endpoints;
 using Microsoft.Extensions.Logging;
 using MQTTnet;
 using MQTTnet.Packets;
@@ -205,7 +206,7 @@ internal sealed class MqttNetConnection : IMqttConnection
     }
 
     private static string Reason(Exception e) =>
-        MqttNetBroker.Find<System.Net.Sockets.SocketException>(e) is { } socket ? Endpoints.SocketErrors.Describe(socket) : Endpoints.TlsConnection.Reason(e);
+        e.Find<System.Net.Sockets.SocketException>() is { } socket ? SocketErrors.Describe(socket) : TlsConnection.Reason(e);
 
     private sealed record Held(
         IMqttConnection Connection, string Topic, ReadOnlyMemory<byte> Payload, bool Retained, bool IsEncrypted, int QoS,

@@ -110,7 +110,7 @@ public sealed class HttpRemoteTransport : IRemoteTransport
                 ArrayPool<byte>.Shared.Return(body);
             }
         }
-        catch (HttpRequestException e) when (Find<EndpointException>(e) is { } inner)
+        catch (HttpRequestException e) when (e.Find<EndpointException>() is { } inner)
         {
             throw new EndpointException(inner.Message, e);
         }
@@ -171,24 +171,16 @@ public sealed class HttpRemoteTransport : IRemoteTransport
         }
     }
 
-    private static T? Find<T>(Exception e)
-        where T : Exception
-    {
-        for (var at = e; at is not null; at = at.InnerException)
-            if (at is T found) return found;
-        return null;
-    }
-
     private string Reason(Exception e)
     {
         if (_tls is not null && !_hasAnswered && IsEndedWithoutAnswer(e))
             return $"TLS with {_channel.Host} works, but the server ends the connection without an answer: " +
                 "it may ask for a client certificate (tls.cert, tls.key)";
-        if (Find<SocketException>(e) is { } socket) return SocketErrors.Describe(socket);
+        if (e.Find<SocketException>() is { } socket) return SocketErrors.Describe(socket);
         if (e is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse }
             or HttpIOException { HttpRequestError: HttpRequestError.InvalidResponse })
             return "the answer is no HTTP: another program is on this port, or url needs https";
-        if (Find<HttpIOException>(e) is not null || Find<IOException>(e) is not null) return "the connection broke off before the answer was complete";
+        if (e.Find<HttpIOException>() is not null || e.Find<IOException>() is not null) return "the connection broke off before the answer was complete";
         return TlsConnection.Reason(e);
     }
 
