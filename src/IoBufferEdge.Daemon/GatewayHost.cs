@@ -39,6 +39,9 @@ internal sealed class GatewayHost
     /// <summary>A disk that stalls must not leave the sockets without threads.</summary>
     private const int MinThreads = 8;
 
+    /// <summary>Set by the firmware image: the folder by which it and the gateway talk (<see cref="SystemImage"/>).</summary>
+    private const string ImageFolder = "IOBUFFER_IMAGE";
+
     private const string LedClass = "/sys/class/leds";
 
     private readonly TimeProvider _time = TimeProvider.System;
@@ -49,6 +52,7 @@ internal sealed class GatewayHost
     private readonly SecretStore _secrets;
     private readonly ConfigSource _source;
     private readonly ConfigStore _store;
+    private readonly SystemImage? _image = Environment.GetEnvironmentVariable(ImageFolder) is { Length: > 0 } image ? new(image, TimeProvider.System) : null;
     private readonly string _dataPath;
 
     public GatewayHost(string? configPath, string dataPath)
@@ -161,8 +165,8 @@ internal sealed class GatewayHost
             gateway.Status, keeper!.Document, _systemd.IsEnabled && SupportBundle.ReadJournal() is { Count: > 0 } lines ? lines : _logLines.Lines));
         MqttLink? publishing = null;
         using var ordered = new MqttCommands(gateway, _secrets, redactor, journal, new CommandDuties(
-            () => gateway.Config.Mqtt?.Commands, () => _stop.TrySetResult(), () => keeper!.ResetAsync(), BundleAsync,
-            (id, number, bytes) => publishing!.PublishPart("support_bundle", id, number, bytes)), _time, log);
+            () => gateway.Config.Mqtt?.Commands, () => _stop.TrySetResult(), () => ForgetAsync(keeper!, log), BundleAsync,
+            (id, number, bytes) => publishing!.PublishPart("support_bundle", id, number, bytes), _image), _time, log);
         var duties = new MqttDuties(
             () => gateway.Status,
             desired =>
@@ -177,6 +181,7 @@ internal sealed class GatewayHost
         };
         using var link = publishing = new MqttLink(new MqttNetBroker(_secrets, _time, log), duties, new DeviceReadings("/"), _time, random, log);
         gateway.Mqtt = () => link.Status;
+        if (_image is not null) gateway.Image = () => _image.Status;
         using var meter = StatusMetrics.Publish(() => gateway.Status);
         using var configuring = keeper = new ConfigKeeper(
             _store, _source, start, new AppliedParts(gateway, panel, metrics, remote, link).ApplyAsync, () => NotUp(gateway.Status), _time, log);
@@ -214,12 +219,29 @@ internal sealed class GatewayHost
         if (keeper is null) return;
         try
         {
-            await keeper.ResetAsync();
+            await ForgetAsync(keeper, log);
             _stop.TrySetResult();
         }
         catch (ConfigControlException e)
         {
             Log.ControlCommandFailed(log, "factory reset", e.Message);
+        }
+    }
+
+    /// <summary>
+    /// The next start makes the device as provisioning left it. Of an image the whole data partition is emptied; where that cannot be asked for, it is
+    /// the gateway's own folder all the same.
+    /// </summary>
+    private async Task ForgetAsync(ConfigKeeper keeper, ILogger log)
+    {
+        await keeper.ResetAsync();
+        try
+        {
+            _image?.RequestFactoryReset();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Log.ControlCommandFailed(log, "factory reset of the image", e.Message);
         }
     }
 

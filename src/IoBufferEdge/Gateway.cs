@@ -80,6 +80,9 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
     /// <summary>The tie to the broker, for the status; null: there is none.</summary>
     public Func<Control.Mqtt.MqttStatus?>? Mqtt { get; set; }
 
+    /// <summary>The firmware image around it, for the status; null: there is none.</summary>
+    public Func<ImageStatus?>? Image { get; set; }
+
     public GatewayConfig Config => _config;
 
     /// <summary>Completes when nothing can be written any more: after a stop, or failing by a fault of our own. Ask after the start.</summary>
@@ -253,6 +256,7 @@ public sealed partial class Gateway : IGatewayControl, IAsyncDisposable
                         _committer?.Failure?.Message, _committer?.Failure?.OutOfSpace ?? false, _opening?.Salvage, _opening?.Generation ?? 0, _life,
                         _committer?.LastCommitTook.TotalMilliseconds ?? 0, _config.Buffer.DeviceMaxBytes, _services.Store.Usage),
                     Mqtt = Mqtt?.Invoke(),
+                    Image = Image?.Invoke(),
                     MemoryUsedBytes = _memory.UsedBytes,
                     MemoryTotalBytes = _memory.TotalBytes,
                     Channels = [.. _config.Channels.Where(c => _queues.ContainsKey(c.Id)).Select(c => _progress.Note(DescribeChannel(c)))],

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using IoBufferEdge.Buffers;
+using IoBufferEdge.Control;
 using IoBufferEdge.Control.Configuring;
 using IoBufferEdge.Control.Mqtt;
 using IoBufferEdge.Endpoints;
@@ -59,6 +60,14 @@ public sealed record GatewayStatus
 
     /// <summary>Null: no broker is configured.</summary>
     public MqttStatus? Mqtt { get; init; }
+
+    /// <summary>The firmware image; null: the gateway was installed by itself.</summary>
+    public ImageStatus? Image { get; init; }
+
+    /// <summary>Why the last update is not the one that runs; told until the next one or the next boot.</summary>
+    internal string? UpdateFault => Image?.Update is { Status: UpdateState.Failed or UpdateState.RolledBack } update && update.BootId == BootId
+        ? $"{update.Version ?? "it"} {(update.Status == UpdateState.Failed ? "was not installed" : "was taken back")}: {update.Message}"
+        : null;
 
     public long MemoryUsedBytes { get; init; }
 

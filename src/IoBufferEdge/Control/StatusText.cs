@@ -32,6 +32,13 @@ public static class StatusText
             + $"memory {Size(status.MemoryUsedBytes)} of {Size(status.MemoryTotalBytes)}");
         if (status.Mqtt is { } mqtt)
             text.AppendLine($"broker {mqtt.Broker}: {(mqtt.Connected ? "connected" : "not connected")} for {Span(status.TakenAt - mqtt.Since)}");
+        if (status.Image is { } image)
+        {
+            var proving = image.Proving ? ", which has yet to prove itself" : "";
+            text.AppendLine($"image {image.Version} in slot {image.Slot}{proving}");
+            if (image.Update is { Status: UpdateState.Installing } update) text.AppendLine($"update: {update.Percent ?? 0} %, {update.Message}");
+        }
+
         text.AppendLine();
         AppendTable(text, status.Channels);
         foreach (var note in Notes(status)) text.Append("!! ").AppendLine(note);
@@ -124,6 +131,8 @@ public static class StatusText
         if (status.Mqtt is { Connected: false, LastError: { } noBroker }) yield return $"broker: {noBroker}";
         if (status.Mqtt?.Refusal is { } refusal) yield return $"broker: {refusal}";
         if (status.ConfigError is { } configError) yield return $"configuration: {configError}";
+        if (status.UpdateFault is { } update) yield return $"update: {update}";
+        if (status.Image?.ProvisioningError is { } provisioning) yield return $"provisioning: {provisioning}";
         if (status.Channels.Count == 0)
             yield return "unprovisioned: no channel is configured; iobuffer provision, iobuffer config apply or config/desired over MQTT does that";
         foreach (var channel in status.Channels)

@@ -1,3 +1,5 @@
+using IoBufferEdge.Control;
+
 namespace IoBufferEdge.Leds;
 
 /// <summary>
@@ -27,6 +29,8 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
             s => s.Identifying),
         (Stopped, s => s.State == GatewayState.Stopping),
         (new("starting", LedBlink.Fast, LedBlink.Off, "The gateway starts.", ""), s => s.State == GatewayState.Starting),
+        (new("updating", LedBlink.Fast, LedBlink.Fast, "A new version of the image is being installed; messages go on.", ""),
+            s => s.Image?.Update is { Status: UpdateState.Installing }),
         Fault("message_loss", LedBlink.FourFlashes, "Messages are missing: damage on the disk, or a ledger that does not balance.",
             "`iobuffer status` names them", s => s.Channels.Any(c => c.Ledger.Imbalance != 0 || c.LostRanges.Count > 0)),
         Fault("storage_failed", LedBlink.FourFlashes, "The disk takes nothing more; sources are held back.",
@@ -41,6 +45,8 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
             "`iobuffer status` says which", s => s.Channels.Any(c => c.State == ChannelState.Failed)),
         Fault("config_refused", LedBlink.OneFlash, "The last configuration was refused; the former one goes on.",
             "`iobuffer check`", s => s.ConfigError is not null),
+        Fault("provisioning_refused", LedBlink.OneFlash, "What lies in `provision/` on the boot partition was not taken.",
+            "read `result.txt` there", s => s.Image?.ProvisioningError is not null),
         Fault("unprovisioned", LedBlink.OneFlash, "No channel is configured yet.",
             "`iobuffer provision`, `iobuffer config apply`, or `config/desired`", s => s.Channels.Count == 0),
         Fault("no_channels", LedBlink.OneFlash, "Every channel is disabled.",
@@ -61,6 +67,8 @@ public sealed record LedPattern(string Code, LedBlink Stat, LedBlink Err, string
             "look at the network", s => s.Channels.Any(c => c.State == ChannelState.Waiting)),
         Fault("broker_away", LedBlink.ThreeFlashes, "The MQTT broker is not reached (30 s); messages go out all the same.",
             "`iobuffer status` says why", s => s.Mqtt is { Connected: false } broker && s.TakenAt - broker.Since >= Patience),
+        Fault("update_failed", LedBlink.OneFlash, "The last update was refused or taken back; the version before it runs.",
+            "`iobuffer status` says why; gone with the next update or start", s => s.UpdateFault is not null),
         State("running", LedBlink.Heartbeat, "Every destination is connected; what comes in goes out.", "", _ => true),
     ];
 

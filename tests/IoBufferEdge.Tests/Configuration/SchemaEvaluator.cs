@@ -31,6 +31,7 @@ internal sealed class SchemaEvaluator(JsonElement root)
         "minimum" => json.ValueKind != JsonValueKind.Number || json.GetDouble() >= value.GetDouble(),
         "maximum" => json.ValueKind != JsonValueKind.Number || json.GetDouble() <= value.GetDouble(),
         "minLength" => json.ValueKind != JsonValueKind.String || json.GetString()!.EnumerateRunes().Count() >= value.GetInt32(),
+        "maxLength" => json.ValueKind != JsonValueKind.String || json.GetString()!.EnumerateRunes().Count() <= value.GetInt32(),
         "pattern" => json.ValueKind != JsonValueKind.String || Pattern(value.GetString()!).IsMatch(json.GetString()!),
         "items" => json.ValueKind != JsonValueKind.Array || json.EnumerateArray().All(item => IsValid(value, item)),
         "required" => json.ValueKind != JsonValueKind.Object

@@ -39,6 +39,28 @@ public class StatusTextTests
     }
 
     [Fact]
+    public void An_image_tells_its_slot_and_what_became_of_its_update()
+    {
+        var status = Snapshots.Gateway(Snapshots.Channel());
+        var update = new UpdateStatus(UpdateState.Installing, "Copying image to root.1.", Snapshots.Noon, status.BootId, "0.2.0", 40);
+        var image = new ImageStatus("0.1.0", "a", false, update);
+        var installing = StatusText.Render(status with { Image = image });
+        Assert.Contains("\nimage 0.1.0 in slot a\nupdate: 40 %, Copying image to root.1.\n", installing, StringComparison.Ordinal);
+        Assert.DoesNotContain("!! update", installing, StringComparison.Ordinal);
+
+        var back = update with { Status = UpdateState.RolledBack, Percent = null, Message = "slot b did not prove itself" };
+        Assert.Contains("\n!! update: 0.2.0 was taken back: slot b did not prove itself\n", StatusText.Render(status with
+        {
+            Image = image with { Update = back },
+        }), StringComparison.Ordinal);
+        var former = image with { Proving = true, Update = back with { BootId = "former" }, ProvisioningError = "bad" };
+        var proving = StatusText.Render(status with { Image = former });
+        Assert.Contains("in slot a, which has yet to prove itself\n", proving, StringComparison.Ordinal);
+        Assert.Contains("\n!! provisioning: bad\n", proving, StringComparison.Ordinal);
+        Assert.DoesNotContain("taken back", proving, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void An_imbalance_comes_first_and_is_loud()
     {
         var channel = Snapshots.Channel() with

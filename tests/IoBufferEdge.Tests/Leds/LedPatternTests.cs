@@ -22,12 +22,14 @@ public class LedPatternTests
         ["identify"] = With(Healthy) with { Identifying = true },
         ["stopped"] = With(Healthy) with { State = GatewayState.Stopping },
         ["starting"] = With(Healthy) with { State = GatewayState.Starting },
+        ["updating"] = Updated(UpdateState.Installing),
         ["message_loss"] = With(Healthy with { LostRanges = [new SequenceRange(3, 4)] }),
         ["storage_failed"] = Failing("No space left on device"),
         ["storage_nearly_full"] = With(Waits with { MaxBytes = 1000, BufferedBytes = 800 }),
         ["port_fault"] = With(Healthy with { Source = "serial /dev/ttyUSB0", SourceStatus = NoPort }),
         ["channel_failed"] = With(Healthy with { State = ChannelState.Failed }),
         ["config_refused"] = With(Healthy) with { ConfigError = "channels[0].id: is missing" },
+        ["provisioning_refused"] = With(Healthy) with { Image = new ImageStatus("0.1.0", "a", false, ProvisioningError: "it is wrong") },
         ["unprovisioned"] = Snapshots.Gateway(),
         ["no_channels"] = With(Healthy with { State = ChannelState.Disabled }),
         ["silent"] = With(Healthy with { Alerts = [new("silent", "no message")] }),
@@ -38,6 +40,7 @@ public class LedPatternTests
         ["buffering"] = With(Waits with { State = ChannelState.Waiting, StandingStill = TimeSpan.FromDays(1) }),
         ["offline"] = With(Healthy with { State = ChannelState.Waiting }),
         ["broker_away"] = With(Healthy) with { Mqtt = new MqttStatus { Broker = "b:8883", Since = Snapshots.Noon.AddSeconds(-30) } },
+        ["update_failed"] = Updated(UpdateState.RolledBack),
         ["running"] = With(Healthy),
     };
 
@@ -46,6 +49,15 @@ public class LedPatternTests
     {
         Assert.Equal(LedPattern.Causes.Select(c => c.Pattern.Code), Examples.Keys);
         foreach (var (code, status) in Examples) Assert.Equal(code, status.LedCode);
+    }
+
+    [Fact]
+    public void An_update_that_failed_is_shown_until_the_next_boot()
+    {
+        Assert.Equal("update_failed", Updated(UpdateState.Failed).LedCode);
+        Assert.Equal("running", (Updated(UpdateState.Failed) with { BootId = "the next one" }).LedCode);
+        Assert.Equal("running", Updated(UpdateState.Installed).LedCode);
+        Assert.Equal("running", Updated(UpdateState.Confirmed).LedCode);
     }
 
     [Fact]
@@ -58,7 +70,7 @@ public class LedPatternTests
             // A channel that is disabled, or none at all, is no cause beside one that is not.
             foreach (var b in channels.Where(b => new[] { a, b }.All(s => s.LedCode is not ("no_channels" or "unprovisioned"))))
             {
-                var both = a with { Channels = [.. a.Channels, .. b.Channels], Mqtt = a.Mqtt ?? b.Mqtt };
+                var both = a with { Channels = [.. a.Channels, .. b.Channels], Mqtt = a.Mqtt ?? b.Mqtt, Image = Both(a.Image, b.Image) };
                 Assert.Equal(ranks[Math.Min(ranks.IndexOf(a.LedCode), ranks.IndexOf(b.LedCode))], both.LedCode);
             }
         }
@@ -111,6 +123,20 @@ public class LedPatternTests
     }
 
     private static GatewayStatus With(ChannelStatus channel) => Snapshots.Gateway(channel);
+
+    private static GatewayStatus Updated(UpdateState state)
+    {
+        var status = With(Healthy);
+        var update = new UpdateStatus(state, "It says so.", Snapshots.Noon, status.BootId);
+        return status with { Image = new ImageStatus("0.1.0", "a", false, update) };
+    }
+
+    /// <summary>What both of them tell; of two updates the one that is being installed.</summary>
+    private static ImageStatus? Both(ImageStatus? a, ImageStatus? b) => a is null || b is null ? a ?? b : a with
+    {
+        Update = a.Update is null || b.Update is { Status: UpdateState.Installing } ? b.Update : a.Update,
+        ProvisioningError = a.ProvisioningError ?? b.ProvisioningError,
+    };
 
     private static GatewayStatus Failing(string error)
     {

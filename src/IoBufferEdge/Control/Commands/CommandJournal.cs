@@ -162,6 +162,9 @@ internal sealed record CommandPayload
 
     public byte[]? ValueBase64 { get; init; }
 
+    /// <summary>update: where the bundle is.</summary>
+    public string? Url { get; init; }
+
     public string? BootId { get; init; }
 
     public string? ConfigHash { get; init; }

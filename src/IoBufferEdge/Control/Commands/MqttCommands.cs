@@ -133,6 +133,7 @@ public sealed class MqttCommands(
         if (type == "secret_set" && !overTls) return "A secret is taken over TLS alone: enable mqtt.tls.";
         if (type is "pause" or "resume" or "retry_now" or "replay" or "park" or "purge" && asked.Channel is null)
             return $"{type} needs the id of a channel in channel.";
+        if (type == "update" && !SystemImage.IsAddress(asked.Url)) return "update needs the bundle's address in url: https:// or http://.";
         if (type == "park" && asked.Action is not ("list" or "replay" or "drop")) return "park needs list, replay or drop in action.";
         if (IsDestructive(type, asked) && (string.IsNullOrEmpty(status.BootId) || asked.BootId != status.BootId))
             return "The command destroys and must carry the present boot_id, which stands in state and in this answer.";
@@ -188,7 +189,7 @@ public sealed class MqttCommands(
             case "park":
                 return await ParkAsync(asked, cancel);
             case "update":
-                return ControlResponse.Failed("This installation has no image: update is done with its package manager.");
+                return Update(asked.Url!);
             case "replay":
                 return await InPartsAsync(asked, $"Delivered messages of {asked.Channel} queued once more", gateway.ReplayRetainedAsync, cancel);
             case "support_bundle":
@@ -197,6 +198,16 @@ public sealed class MqttCommands(
                 var command = type switch { "pause" or "resume" => $"channel {type}", "retry_now" => "channel retry", "purge" => "queue purge", _ => type };
                 return await local.HandleAsync(new ControlRequest { Command = command, Channel = Channel(type, asked), Choice = asked.Choice }, cancel);
         }
+    }
+
+    private ControlResponse Update(string url)
+    {
+        if (device.Image is not { Status: { } image })
+            return ControlResponse.Failed("This installation has no image: update is done with its package manager.");
+        if (image.Update is { Status: UpdateState.Installing }) return ControlResponse.Failed("An update is being installed: wait for what becomes of it.");
+        if (image.Proving) return ControlResponse.Failed($"Slot {image.Slot} has yet to prove itself: wait until it is confirmed.");
+        device.Image.RequestUpdate(url);
+        return ControlResponse.Done("The update is asked for; state and events tell what becomes of it.");
     }
 
     private ControlResponse Publish(string id, byte[] bundle)
@@ -252,5 +263,7 @@ public sealed class MqttCommands(
 /// <param name="ResetAsync">Makes the next start begin as provisioning left the device.</param>
 /// <param name="BundleAsync">Makes a support bundle.</param>
 /// <param name="PublishPart">The command's id, a number from 1 on, and the bytes; before the command's result.</param>
+/// <param name="Image">The firmware image; null: there is none.</param>
 public sealed record CommandDuties(
-    Func<IReadOnlyList<string>?> Allowed, Action Restart, Func<Task> ResetAsync, Func<Task<byte[]>> BundleAsync, Action<string, int, byte[]> PublishPart);
+    Func<IReadOnlyList<string>?> Allowed, Action Restart, Func<Task> ResetAsync, Func<Task<byte[]>> BundleAsync, Action<string, int, byte[]> PublishPart,
+    SystemImage? Image = null);

@@ -39,7 +39,7 @@ public interface IConfigControl
 public sealed class ConfigControlException(string message, Exception? inner = null) : Exception(message, inner);
 
 /// <summary>How far the configuration wished for last has come.</summary>
-[JsonConverter(typeof(UpperCaseConverter))]
+[JsonConverter(typeof(UpperCaseConverter<ConfigStatus>))]
 public enum ConfigStatus
 {
     /// <summary>It runs and waits for its confirmation.</summary>
@@ -74,4 +74,5 @@ public sealed record ConfigReport
 }
 
 /// <summary>APPLYING, APPLIED, FAILED, ROLLED_BACK.</summary>
-internal sealed class UpperCaseConverter() : JsonStringEnumConverter<ConfigStatus>(JsonNamingPolicy.SnakeCaseUpper, allowIntegerValues: false);
+internal sealed class UpperCaseConverter<T>() : JsonStringEnumConverter<T>(JsonNamingPolicy.SnakeCaseUpper, allowIntegerValues: false)
+    where T : struct, Enum;

@@ -28,6 +28,8 @@ internal sealed class StandingAlerts
         if (store.Error is { } error) yield return Device(store.OutOfSpace ? "storage_full" : "storage_failed", error);
         if (store.Salvage is { } salvage) yield return Device("store_salvaged", salvage);
         if (status.ConfigError is { } refused) yield return Device("config_refused", refused);
+        if (status.UpdateFault is { } update) yield return Device("update_failed", update);
+        if (status.Image?.ProvisioningError is { } provisioning) yield return Device("provisioning_refused", provisioning);
         foreach (var channel in status.Channels)
         {
             if (channel.Ledger.Imbalance != 0) yield return Of(channel, "ledger_imbalance", $"The ledger does not balance by {channel.Ledger.Imbalance}.");

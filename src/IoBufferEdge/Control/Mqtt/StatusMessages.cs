@@ -31,6 +31,9 @@ public sealed record GatewayMessage
 
     public IReadOnlyList<string> Channels { get; init; } = [];
 
+    /// <summary>The firmware image; left out where there is none.</summary>
+    public ImageStatus? Image { get; init; }
+
     public string? StoreError { get; init; }
 
     public long DiskUsedBytes { get; init; }
@@ -52,7 +55,7 @@ public sealed record GatewayMessage
 
     internal static string Condition(GatewayStatus status, DeviceReadings readings) => string.Join('|',
         status.State, status.Version, status.ConfigHash, status.ConfigError, status.LedCode, status.Store.Error, readings.TimeSynced,
-        readings.FlashLifeUsedPercent, string.Join(',', status.Channels.Select(c => c.Id)));
+        status.Image, readings.FlashLifeUsedPercent, string.Join(',', status.Channels.Select(c => c.Id)));
 
     internal static byte[] Write(GatewayStatus status, DeviceReadings readings) => JsonSerializer.SerializeToUtf8Bytes(new GatewayMessage
     {
@@ -66,6 +69,7 @@ public sealed record GatewayMessage
         ConfigError = status.ConfigError,
         LedCode = status.LedCode,
         Channels = [.. status.Channels.Select(c => c.Id)],
+        Image = status.Image,
         StoreError = status.Store.Error,
         DiskUsedBytes = status.Store.Usage.DiskBytes,
         DiskMaxBytes = status.Store.DeviceMaxBytes,

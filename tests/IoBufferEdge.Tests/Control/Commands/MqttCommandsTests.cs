@@ -134,8 +134,8 @@ public sealed class MqttCommandsTests : IDisposable
         _allowed = MqttCommands.Types;
         foreach (var (type, keys) in new[]
         {
-            ("purge", "\"channel\":\"scale\","), ("park", "\"channel\":\"scale\",\"action\":\"drop\","), ("restart", ""), ("update", ""), ("factory_reset", ""),
-            ("resume", "\"channel\":\"scale\",\"choice\":\"accept_loss\","),
+            ("purge", "\"channel\":\"scale\","), ("park", "\"channel\":\"scale\",\"action\":\"drop\","), ("restart", ""),
+            ("update", "\"url\":\"https://u.example/a.raucb\","), ("factory_reset", ""), ("resume", "\"channel\":\"scale\",\"choice\":\"accept_loss\","),
         })
         {
             Refused("boot_id", await SendAsync(type, "1", $"{{{keys}\"config_hash\":\"{_gateway.Status.ConfigHash}\"}}"));
@@ -152,7 +152,8 @@ public sealed class MqttCommandsTests : IDisposable
         Assert.Equal(["purge scale", "drop scale", "drop scale", "replay scale"], _gateway.Calls);
         var parked = await SendAsync("park", "l", """{"channel":"scale","action":"list"}""");
         Assert.Contains("1 parked: 7 (2 bytes)", Text(parked, "message"), StringComparison.Ordinal);
-        Assert.Contains("no image", Text(await SendAsync("update", "u", $$"""{{{Proof}}}"""), "message"), StringComparison.Ordinal);
+        var update = await SendAsync("update", "u", $$"""{"url":"https://u.example/a.raucb",{{Proof}}}""");
+        Assert.Contains("no image", Text(update, "message"), StringComparison.Ordinal);
     }
 
     [Fact]

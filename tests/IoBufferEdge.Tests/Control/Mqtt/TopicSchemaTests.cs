@@ -53,6 +53,12 @@ public sealed class TopicSchemaTests
             });
         }
 
+        foreach (var state in Enum.GetValues<UpdateState>())
+        {
+            var update = new UpdateStatus(state, "Copying.", Snapshots.Noon, Snapshots.Gateway().BootId, "0.2.1", 40);
+            Publish(Snapshots.Gateway(Snapshots.Channel()) with { Image = new ImageStatus("0.2.0", "b", true, update, "It is wrong.") });
+        }
+
         foreach (var state in Enum.GetValues<ChannelState>())
             Publish(Snapshots.Gateway(Snapshots.Channel() with { State = state, Delivery = "durable_first" }));
         foreach (var state in Enum.GetValues<GatewayState>()) Publish(Snapshots.Gateway(Snapshots.Channel(), Snapshots.Channel("new")) with { State = state });
