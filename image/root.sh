@@ -48,12 +48,13 @@ mkdir -p "$root/data" "$root/ident"
 
 # Nothing runs that the device does not need, nothing listens that was not asked to; nobody logs in but with a key that was provisioned.
 in_root systemctl -q enable systemd-networkd.service systemd-resolved.service systemd-timesyncd.service ssh.service \
-  ibe-settle.service ibe-health.service ibe-provision.service ibe-clock.timer
+  ibe-settle.service ibe-health.service ibe-provision.service \
+  ibe-request.path ibe-clock.timer
 in_root systemctl -q disable ssh.socket systemd-networkd-wait-online.service 2>/dev/null || true
 in_root systemctl -q mask getty@tty1.service serial-getty@.service getty@.service console-getty.service apt-daily.timer apt-daily-upgrade.timer \
   dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service systemd-firstboot.service systemd-pstore.service systemd-update-utmp.service \
   systemd-update-utmp-runlevel.service systemd-machine-id-commit.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
-  systemd-update-done.service ldconfig.service systemd-random-seed.service remote-fs.target systemd-logind.service
+  systemd-update-done.service ldconfig.service systemd-random-seed.service remote-fs.target
 ln -sf multi-user.target "$root/usr/lib/systemd/system/default.target"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 sed -i 's/^root:[^:]*:/root:*:/' "$root/etc/shadow"

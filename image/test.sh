@@ -19,11 +19,14 @@ if [ "$(uname -m)" != x86_64 ] || ! command -v apt-get >/dev/null; then
   echo "The image is tried on a Debian system on x86_64."
   exit 75
 fi
-install_missing "tests of the image" qemu-system-x86 qemu-utils ovmf mtools socat openssh-client nbdkit fdisk grub-common u-boot-tools rauc cryptsetup-bin
+install_missing "tests of the image" qemu-system-x86 \
+  qemu-utils ovmf mtools socat openssh-client nbdkit fdisk grub-common u-boot-tools rauc cryptsetup-bin busybox \
+  libmosquitto1 libcjson1 libdlt2
 if ! command -v qemu-system-x86_64 >/dev/null || [ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ]; then
   echo "qemu-system-x86_64 and its UEFI (ovmf) are not to be had here."
   exit 75
 fi
+unpack_missing artifacts/peers mosquitto mosquitto-clients
 [ -e artifacts/image/$board/disk.img ] || die "There is no image yet: image/build.sh makes it."
 mkdir -p artifacts/logs
 say "image tests with $cuts power cuts"

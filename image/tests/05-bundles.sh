@@ -33,6 +33,10 @@ make_bundles() {
   # One bit of the payload; the signature is what it was.
   cp "$vm/bundles/good.raucb" "$vm/bundles/altered.raucb"
   printf '\377' | dd of="$vm/bundles/altered.raucb" bs=1 seek=50000000 conv=notrunc status=none
+  # What an installer brings, and what lies on a server.
+  truncate -s 200M "$vm/update.img" && mkfs.vfat -n UPDATE "$vm/update.img" >/dev/null &&
+    mcopy -i "$vm/update.img" "$vm/bundles/good.raucb" "::iobufferedge-$board-$version.1.raucb" || return
+  mkdir "$vm/served" && cp "$vm/bundles/broken.raucb" "$vm/served/" || return
   truncate -s 1200M "$vm/stick.img" && mkfs.vfat -n STICK "$vm/stick.img" >/dev/null && mcopy -i "$vm/stick.img" "$vm"/bundles/*.raucb ::
 }
 check "bundles are made" make_bundles

@@ -10,7 +10,8 @@ mkdir -p "$vm/provision/network"
 cp "$vm/key.pub" "$vm/provision/network/authorized_keys"
 
 cat >"$vm/provision/device.json" <<JSON
-{ "schema_version": 1, "device": { "id": "vm" }, "channels": [ { "id": "scale",
+{ "schema_version": 1, "device": { "id": "vm" },
+  "mqtt": { "host": "10.0.2.2", "port": $broker_port, "commands": ["update", "factory_reset"] }, "channels": [ { "id": "scale",
     "source": { "type": "tcp_server", "host": "0.0.0.0", "port": 7000, "framing": { "type": "line" }, "ack": { "type": "bytes", "ack_hex": "06" } },
     "destination": { "type": "tcp_client", "host": "10.0.2.2", "port": $receiver_port, "confirm": { "type": "transport" } } } ] }
 JSON
@@ -36,6 +37,7 @@ keys_have_left() { [ -s "$vm/known_hosts" ] && in_vm 'stat -c %a /ident/ssh_host
 clean_start() { [ "$(in_vm systemctl list-units --failed --no-legend | wc -l)" = 0 ]; }
 no_password() { in_vm "awk -F: '\$2 !~ /^[*!]/' /etc/shadow" | wc -l | grep -qx 0; }
 
+start_broker
 power_on
 check "it comes up, and takes the provisioned key" within 600 is_up
 check "slot a runs and is confirmed" state_is a a '' 0
@@ -58,6 +60,8 @@ check "nothing else listens than was provisioned" within 30 only_it_listens
 start_receiver
 check "messages are accepted" timeout 60 perl image/tests/ledger.pl "$message_port" "$accepted" 50
 check "all of them arrive" within 30 nothing_lost
+state_tells() { state | grep -q "$1"; }
+check "MQTT tells which image runs" within 60 state_tells '"image":{"version":"[^"]*","slot":"a","proving":false}'
 sleep 20
 idle=$(in_vm 'free -m; echo; systemctl show -P MemoryCurrent iobuffer')
 check "it goes off in order" off

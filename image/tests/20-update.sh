@@ -33,15 +33,19 @@ more_arrives() {
   before=$(wc -l <"$received")
   within 60 eval "[ \$(wc -l <'$received') -gt $((before + 20)) ]"
 }
-update() { mount_stick && in_vm_s=400 in_vm "ibe-update /run/stick/$1.raucb"; }
-update_and_restart() {
-  local before
+# after_restart SECONDS COMMAND...: and then another boot is up within that time.
+after_restart() {
+  local before seconds=$1
+  shift
   before=$(boot_id)
-  # The restart may end the connection before the answer.
-  update "$1" || result_is INSTALLED || is_down || return
-  within 300 eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$before' ]"
+  "$@" || return
+  within "$seconds" eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$before' ]"
 }
-check "a good one is installed" update_and_restart good
+# order TYPE ID KEYS: over MQTT.
+order() { broker_says "cmd/$1/$2" "{$3\"boot_id\":\"$(state | sed -n 's/.*"boot_id":"\([^"]*\)".*/\1/p' | head -n 1)\"}"; }
+told() { grep -q "$1" "$vm/mqtt"; }
+check "a stick with a good one is installed when it is plugged in" after_restart 900 plug_in update.img
+check "MQTT told how far it was" told '"kind":"update","text":"INSTALLING [^ ]* [0-9]* %'
 check "slot b runs, and has yet to prove itself" state_is b a b 2
 check "its version is the bundle's" in_vm "grep -q 'ibe.version=$version.1 ' /proc/cmdline"
 check "the store was set aside" in_vm test -d /data/update/store
@@ -51,12 +55,17 @@ check "an update on top of it is refused" refused broken 'has yet to prove itsel
 check "the store that was set aside is still there" in_vm test -d /data/update/store
 check "it is confirmed" within 400 state_is b b '' 0
 check "and says so" result_is CONFIRMED
+check "MQTT says so too" within 60 state_tells '"slot":"b","proving":false,"update":{"status":"CONFIRMED"'
+check "the stick that is still in is left alone" in_vm '! pgrep -x ibe-update'
+pull_out
 
-check "a broken one is installed" update_and_restart broken
+check "a broken one is installed over MQTT" after_restart 900 order update u1 "\"url\":\"http://10.0.2.2:$server_port/broken.raucb\","
 check "slot a runs it" running a
 check "it is taken back" within 600 running b
 check "slot b is confirmed as before" within 60 state_is b b '' 0
 check "and it says so" result_is ROLLED_BACK
+check "MQTT says so as an event" within 120 told '"kind":"update","text":"ROLLED_BACK '
+check "and in its state" within 60 state_tells '"status":"ROLLED_BACK"'
 check "messages pass again" more_arrives
 
 flip_and_restart() {

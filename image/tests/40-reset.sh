@@ -9,7 +9,7 @@ before=$(identity)
 reset() {
   local boot
   boot=$(boot_id)
-  in_vm 'ibe-bootctl factory-reset && systemctl reboot' || true
+  order factory_reset r1 "\"config_hash\":\"$(state | sed -n 's/.*"config_hash":"\([^"]*\)".*/\1/p')\","
   within 600 eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$boot' ]"
 }
 check "it restarts, and the provisioned key is taken again" reset

@@ -8,7 +8,7 @@ memory_mb=768
 accepted=$vm/accepted received=$vm/received
 
 free_port() { perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'; }
-ssh_port=$(free_port) message_port=$(free_port) receiver_port=$(free_port)
+ssh_port=$(free_port) message_port=$(free_port) receiver_port=$(free_port) broker_port=$(free_port) server_port=$(free_port)
 
 firmware() {
   case $board in
@@ -30,7 +30,7 @@ firmware() {
 power_on() {
   firmware
   [ ! -e "$vm/serial" ] || cat "$vm/serial" >>"$vm/serial.before"
-  "${machine[@]}" -accel tcg,thread=multi -m $memory_mb -smp 2 -nographic -nodefaults -serial file:"$vm/serial" -monitor none \
+  "${machine[@]}" -accel tcg,thread=multi -m $memory_mb -smp 2 -nographic -nodefaults -serial file:"$vm/serial" -monitor unix:"$vm/monitor",server,nowait \
     -drive if=pflash,format=raw,unit=0,readonly=on,file="$code" -drive if=pflash,format=raw,unit=1,file="$vm/vars.fd" \
     -drive if=none,id=d0,file="${1:-$vm/disk.img}",format=raw,cache=writeback -device virtio-blk-pci,drive=d0,bootindex=1 \
     -drive if=none,id=d1,file="$vm/stick.img",format=raw,readonly=on -device qemu-xhci -device usb-storage,drive=d1 \
@@ -57,6 +57,27 @@ off() { in_vm systemctl poweroff || true; within 120 is_off; }
 is_off() { ! kill -0 "$qemu" 2>/dev/null; }
 boot_id() { in_vm cat /proc/sys/kernel/random/boot_id; }
 
+# plug_in IMAGE: another stick, while it runs; pull_out: the same.
+monitor() { printf '%s\n' "$@" | socat -t 2 - "unix-connect:$vm/monitor" >/dev/null; }
+plug_in() { monitor "drive_add 0 if=none,id=d2,file=$vm/$1,format=raw,readonly=on" "device_add usb-storage,id=stick2,drive=d2"; }
+pull_out() { monitor "device_del stick2"; }
+
+# The broker and the server with bundles, as the device sees them at 10.0.2.2; what is published goes to $vm/mqtt.
+peer() { LD_LIBRARY_PATH=artifacts/peers/usr/lib/x86_64-linux-gnu artifacts/peers/usr/"$1" "${@:2}"; }
+start_broker() {
+  printf 'listener %s 127.0.0.1\nallow_anonymous true\n' "$broker_port" >"$vm/mosquitto.conf"
+  peer sbin/mosquitto -c "$vm/mosquitto.conf" >"$vm/mosquitto.log" 2>&1 &
+  broker=$!
+  within 20 broker_answers
+  peer bin/mosquitto_sub -p "$broker_port" -t 'iobuffer/v1/#' -v >"$vm/mqtt" 2>/dev/null &
+  listener=$!
+  busybox httpd -f -p "127.0.0.1:$server_port" -h "$vm/served" &
+  server=$!
+}
+broker_answers() { peer bin/mosquitto_pub -p "$broker_port" -t try -n; }
+state() { peer bin/mosquitto_sub -p "$broker_port" -t iobuffer/v1/vm/state -C 1 -W 10; }
+broker_says() { peer bin/mosquitto_pub -p "$broker_port" -t "iobuffer/v1/vm/$1" -m "$2"; }
+
 start_receiver() {
   socat -u TCP-LISTEN:"$receiver_port",reuseaddr,fork OPEN:"$received",creat,append &
   receiver=$!
@@ -71,7 +92,9 @@ nothing_lost() {
 
 finish() {
   local pid
-  for pid in "${qemu:-}" "${receiver:-}" "${sender:-}" "${nbd:-}"; do [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true; done
+  for pid in "${qemu:-}" "${receiver:-}" "${sender:-}" "${nbd:-}" "${broker:-}" "${listener:-}" "${server:-}"; do
+    [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
+  done
   wait 2>/dev/null || true
   cat "$vm"/serial* >"artifacts/logs/image-test-$board-serial.log" 2>/dev/null || true
   rm -rf "$vm"
