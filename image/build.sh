@@ -52,6 +52,8 @@ step "Debian $release for $architecture"
 if $fresh || [ ! -e "$base/root.tar" ]; then
   # shellcheck disable=SC2086  # a list of names
   quietly "$logs/base.log" image/base.sh "$base" "$release" "$architecture" "$kernel" $loader_packages
+  # Of other lists of packages.
+  find "$cache/" -maxdepth 1 -name "base-$architecture-*" ! -name "${base##*/}" -exec rm -rf {} +
 else
   printf '   kept from before: %s\n' "${base##*/}"
 fi

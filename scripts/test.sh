@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/test.sh [--quick|--full]: installs what is missing, builds, publishes both targets, runs every test. --quick leaves the VM lab
-# out, whose kernel is built once (about five minutes). --full adds the long loops (500 kill -9, 500 power cuts behind a kill, 200
+# scripts/test.sh [--quick|--image|--full]: installs what is missing, builds, publishes both targets, runs every test. --quick leaves the VM lab
+# out, whose kernel is built once (about five minutes). --image adds the flashable image (half an hour more). --full adds that and the long loops (500 kill -9, 500 power cuts behind a kill, 200
 # faults of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100 orderly ends, 200 kills in a row of three gateways and as
 # many with disks that are wiped and put back, 100 kills of the broker, a million wrong requests, five minutes of soak, the Debian package under systemd, the
 # flashable image, 10,000 RS485 frames a case in the lab) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
@@ -9,9 +9,9 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 case ${1:-} in
-  '' | --quick) seeds=1000 chains=150 lab_frames=200 lab_limit_s=900 ;;
+  '' | --quick | --image) seeds=1000 chains=150 lab_frames=200 lab_limit_s=900 ;;
   --full) seeds=10000 chains=2000 lab_frames=10000 lab_limit_s=3600 ;;
-  *) die "'$1' is not an option: scripts/test.sh [--quick|--full]" ;;
+  *) die "'$1' is not an option: scripts/test.sh [--quick|--image|--full]" ;;
 esac
 
 passed=0 failed=0 skipped=0
@@ -63,11 +63,11 @@ run_service_lab() {
   add_or_skip "package in the VM lab" "$status" "$log" "$((status == 0)) $((status != 0)) 0"
 }
 
-# run_image: the flashable image: built, booted, updated, cut off from its power.
+# run_image [--full]: the flashable image: built, booted, updated, cut off from its power.
 run_image() {
   local log=artifacts/logs/image-test.log status=0
   say "image"
-  image/build.sh && quietly "$log" image/test.sh || status=$?
+  image/build.sh && quietly "$log" image/test.sh "$@" || status=$?
   add_or_skip image "$status" "$log" "$(count_tests "$log")"
 }
 
@@ -132,16 +132,17 @@ export IOBUFFER_BINARY
 run_tests IoBufferEdge.Tests
 run_seeds $seeds
 run_chains $chains
-run_crash_points "$@"
+if [ "${1:-}" = --full ]; then run_crash_points --full; else run_crash_points; fi
 run_tests IoBufferEdge.SystemTests
 if [ "${1:-}" = --quick ]; then
   skip "VM lab" --quick
 else
   run_lab
 fi
+if [ "${1:-}" = --image ]; then run_image; fi
 if [ "${1:-}" = --full ]; then
   run_service_lab
-  run_image
+  run_image --full
   run_loop kill-loop 500
   run_loop cut-loop 500
   run_loop fault-loop 200
