@@ -56,10 +56,10 @@ told_back() {
   [ -s "$vm/result" ] && ! grep 'Nothing was taken' "$vm/result"
 }
 check "what was provisioned is told back beside it" told_back
-check "nothing else listens than was provisioned" within 30 only_it_listens
+check "nothing else listens than was provisioned" within 90 only_it_listens
 start_receiver
 check "messages are accepted" timeout 60 perl image/tests/ledger.pl "$message_port" "$accepted" 50
-check "all of them arrive" within 30 nothing_lost
+check "all of them arrive" within 180 nothing_lost
 state_tells() { state | grep -q "$1"; }
 check "MQTT tells which image runs" within 60 state_tells '"image":{"version":"[^"]*","slot":"a","proving":false}'
 sleep 20

@@ -31,7 +31,7 @@ is_down() { ! is_up; }
 more_arrives() {
   local before
   before=$(wc -l <"$received")
-  within 60 eval "[ \$(wc -l <'$received') -gt $((before + 20)) ]"
+  within 180 eval "[ \$(wc -l <'$received') -gt $((before + 20)) ]"
 }
 # after_restart SECONDS COMMAND...: and then another boot is up within that time.
 after_restart() {
@@ -81,4 +81,4 @@ check "slot b runs again" state_is b b '' 0
 check "and says so too" result_is ROLLED_BACK
 kill "$sender" 2>/dev/null || true
 wait "$sender" 2>/dev/null || true
-check "nothing that was accepted is missing" within 60 nothing_lost
+check "nothing that was accepted is missing" within 180 nothing_lost

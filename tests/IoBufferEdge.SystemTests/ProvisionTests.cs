@@ -24,11 +24,15 @@ public sealed class ProvisionTests : SystemTest
     private readonly GatewayProcess _gateway;
     private readonly PeerProcess _broker;
 
+    /// <summary>Where an image's services and the gateway talk; empty, the gateway is by itself.</summary>
+    private readonly string _image = Directory.CreateTempSubdirectory("iobuffer-image-").FullName;
+
     public ProvisionTests(ITestOutputHelper output)
         : base(output)
     {
         _certificates = Keep(new TestCertificates());
-        _gateway = Gateway();
+        Directory.CreateDirectory(Path.Combine(_image, "requests"));
+        _gateway = Keep(new GatewayProcess(Config.Gateway(), environment: new Dictionary<string, string> { ["IOBUFFER_IMAGE"] = _image }));
         File.Delete(_gateway.ConfigFile);
         var server = _certificates.Issue("broker");
         var config = Path.Combine(_gateway.Folder, "mosquitto.conf");
@@ -109,6 +113,52 @@ public sealed class ProvisionTests : SystemTest
         Wait.Until(() => Retained("availability") == "online", 30, "the device at its broker again", Said);
         Desire(config);
         Wait.Until(() => Channels() == 1, 60, "the configuration applied again", Said);
+    }
+
+    [Fact]
+    public void An_image_is_asked_for_an_update_and_a_reset_and_everybody_is_told_how_far_it_is()
+    {
+        const string Bundle = "https://updates.example/iobufferedge-rpi4-0.2.0.raucb";
+        Provision(""" "commands": ["update", "factory_reset"], """);
+        Tell("image.json", """{"version":"0.1.0","slot":"a","proving":false}""");
+        _gateway.Start();
+        Wait.Until(() => Retained("state") is not null, 30, "the state at the broker", Said);
+        var state = JsonNode.Parse(Retained("state")!)!;
+        Assert.Equal("a", state["image"]!["slot"]!.GetValue<string>());
+        var boot = state["boot_id"]!.GetValue<string>();
+        var proof = new JsonObject { ["boot_id"] = boot, ["url"] = Bundle };
+        Assert.Contains("\"done\"", Command("update", proof.ToJsonString()), StringComparison.Ordinal);
+        Assert.Equal($"{Bundle}\n", File.ReadAllText(Path.Combine(_image, "requests", "update")));
+
+        using var events = Client("mosquitto_sub", "-t", $"{Root}event", "-W", "60");
+        Thread.Sleep(1_000);
+        Tell("update.json", Outcome("INSTALLING", ""","percent":40"""));
+        Wait.Until(() => _gateway.Status()["led_code"]!.GetValue<string>() == "updating", 10, "the LEDs", Said);
+        Wait.Until(() => Says("INSTALLING"), 30, "the progress at the broker", Said);
+        Assert.Contains("update: 40 %, It says so.", _gateway.Command("status", "--data", _gateway.DataFolder).Output, StringComparison.Ordinal);
+        Tell("update.json", Outcome("FAILED", ""));
+        Wait.Until(() => Retained("alert/update_failed") is not null, 30, "the alert", Said);
+        Wait.Until(() => Says("FAILED"), 30, "the failure at the broker", Said);
+        events.Kill();
+        var told = events.StandardOutput.ReadToEnd();
+        Assert.Contains("INSTALLING 0.2.0 40 %: It says so.", told, StringComparison.Ordinal);
+        Assert.Contains("FAILED 0.2.0: It says so.", told, StringComparison.Ordinal);
+
+        proof = new JsonObject { ["boot_id"] = boot, ["config_hash"] = state["config_hash"]!.DeepClone() };
+        Assert.Contains("\"done\"", Command("factory_reset", proof.ToJsonString()), StringComparison.Ordinal);
+        Assert.True(File.Exists(Path.Combine(_image, "requests", "factory-reset")));
+        Assert.Equal(0, _gateway.WaitForExit(20));
+
+        bool Says(string status) => JsonNode.Parse(Retained("state")!)!["image"]!["update"]?["status"]!.GetValue<string>() == status;
+
+        string Outcome(string status, string more) =>
+            $$"""{"status":"{{status}}","version":"0.2.0"{{more}},"message":"It says so.","at":"2026-05-01T12:00:00Z","boot_id":"{{boot}}"}""";
+    }
+
+    private void Tell(string name, string text)
+    {
+        File.WriteAllText(Path.Combine(_image, $"{name}.new"), text);
+        File.Move(Path.Combine(_image, $"{name}.new"), Path.Combine(_image, name), overwrite: true);
     }
 
     /// <summary>What the installer leaves on the boot partition.</summary>
