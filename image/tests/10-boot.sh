@@ -81,3 +81,4 @@ printf '   boot to first forwarded message: %s s (the emulator needed %s s of pr
   "$(awk '/^Mem/ { print $3 }' <<<"$idle")" "$(awk '/^Mem/ { print $2 }' <<<"$idle")" "$(tail -n 1 <<<"$idle" | awk '{ printf "%.1f", $1 / 1048576 }')"
 wait "$sender" || true
 check "the host keys are those of before" within 300 is_up
+check "again no unit has failed" clean_start

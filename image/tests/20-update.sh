@@ -50,6 +50,7 @@ check "slot b runs, and has yet to prove itself" state_is b a b 2
 check "its version is the bundle's" in_vm "grep -q 'ibe.version=$version.1 ' /proc/cmdline"
 check "the store was set aside" in_vm test -d /data/update/store
 check "messages pass" more_arrives
+check "no unit has failed" clean_start
 mount_stick || true
 check "an update on top of it is refused" refused broken 'has yet to prove itself'
 check "the store that was set aside is still there" in_vm test -d /data/update/store
