@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# image/test.sh [--full]: what image/build.sh made is tried as a whole: the slot state machine by itself (tests/state.sh, tests/uboot.sh), then the disk
+# image/test.sh [--full]: what image/build.sh made is tried as a whole: the slot state machine by itself (tests/state.sh, tests/uboot.sh),
+# its scripts (tests/services.sh), then the disk
 # image in an emulated PC with UEFI: first start, messages, updates that are confirmed, refused and taken back, power cuts, factory reset. What is sent
 # and what arrives is written down outside the machine. --full: 200 power cuts instead of 5. Exit code 75: something it needs is not to be had here.
 set -euo pipefail
@@ -36,6 +37,7 @@ if [ -z "${IMAGE_SKIP_STATE:-}" ]; then
   image/tests/state.sh || state=1
   image/tests/uboot.sh || state=1
 fi
+image/tests/services.sh || state=1
 scratch=/dev/shm
 [ "$(df --output=avail -m $scratch 2>/dev/null | tail -n 1)" -gt 6144 ] 2>/dev/null || scratch=$PWD/artifacts/image
 vm=$(mktemp -d "$scratch/iobuffer-vm-XXXXXX")

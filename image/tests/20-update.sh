@@ -21,7 +21,7 @@ check "one of another board is refused" refused other-board 'ompatible mismatch'
 check "an older one is refused" refused old 'older than'
 check "a truncated one is refused" refused truncated ''
 check "an altered one is refused" refused altered 'Input/output error\|erity'
-check "slot a is confirmed still" state_is a a '' 0
+check "slot a is confirmed still" within 60 state_is a a '' 0
 
 perl image/tests/ledger.pl "$message_port" "$accepted" &
 sender=$!
@@ -45,26 +45,26 @@ after_restart() {
 order() { broker_says "cmd/$1/$2" "{$3\"boot_id\":\"$(state | sed -n 's/.*"boot_id":"\([^"]*\)".*/\1/p' | head -n 1)\"}"; }
 told() { grep -q "$1" "$vm/mqtt"; }
 check "a stick with a good one is installed when it is plugged in" after_restart 900 plug_in update.img
-check "MQTT told how far it was" told '"kind":"update","text":"INSTALLING [^ ]* [0-9]* %'
-check "slot b runs, and has yet to prove itself" state_is b a b 2
-check "its version is the bundle's" in_vm "grep -q 'ibe.version=$version.1 ' /proc/cmdline"
-check "the store was set aside" in_vm test -d /data/update/store
+check "MQTT told how far it was" within 60 told '"kind":"update","text":"INSTALLING [^ ]* [0-9]* %'
+check "slot b runs, and has yet to prove itself" within 60 state_is b a b 2
+check "its version is the bundle's" within 60 in_vm "grep -q 'ibe.version=$version.1 ' /proc/cmdline"
+check "the store was set aside" within 60 in_vm test -d /data/update/store
 check "messages pass" more_arrives
-check "no unit has failed" clean_start
+check "no unit has failed" within 60 clean_start
 mount_stick || true
 check "an update on top of it is refused" refused broken 'has yet to prove itself'
-check "the store that was set aside is still there" in_vm test -d /data/update/store
+check "the store that was set aside is still there" within 60 in_vm test -d /data/update/store
 check "it is confirmed" within 400 state_is b b '' 0
-check "and says so" result_is CONFIRMED
+check "and says so" within 60 result_is CONFIRMED
 check "MQTT says so too" within 60 state_tells '"slot":"b","proving":false,"update":{"status":"CONFIRMED"'
-check "the stick that is still in is left alone" in_vm '! pgrep -x ibe-update'
+check "the stick that is still in is left alone" within 60 in_vm '! pgrep -x ibe-update'
 pull_out
 
 check "a broken one is installed over MQTT" after_restart 900 order update u1 "\"url\":\"http://10.0.2.2:$server_port/broken.raucb\","
-check "slot a runs it" running a
+check "slot a runs it" within 60 running a
 check "it is taken back" within 600 running b
 check "slot b is confirmed as before" within 60 state_is b b '' 0
-check "and it says so" result_is ROLLED_BACK
+check "and it says so" within 60 result_is ROLLED_BACK
 check "MQTT says so as an event" within 120 told '"kind":"update","text":"ROLLED_BACK '
 check "and in its state" within 60 state_tells '"status":"ROLLED_BACK"'
 check "messages pass again" more_arrives
@@ -78,8 +78,8 @@ flip_and_restart() {
   within 900 eval 'now=$(boot_id) && [ -n "$now" ] && [ "$now" != "$(cat "$vm/boot")" ]'
 }
 check "a root with a flipped bit is tried three times at most" flip_and_restart
-check "slot b runs again" state_is b b '' 0
-check "and says so too" result_is ROLLED_BACK
+check "slot b runs again" within 60 state_is b b '' 0
+check "and says so too" within 60 result_is ROLLED_BACK
 kill "$sender" 2>/dev/null || true
 wait "$sender" 2>/dev/null || true
 check "nothing that was accepted is missing" within 180 nothing_lost

@@ -13,8 +13,8 @@ reset() {
   within 600 eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$boot' ]"
 }
 check "it restarts, and the provisioned key is taken again" reset
-check "the data partition was made anew" in_vm '[ ! -e /data/update/result.json ]'
+check "the data partition was made anew" within 60 in_vm '[ ! -e /data/update/result.json ]'
 check "the device is the same" eval '[ "$(identity)" = "$before" ]'
-check "it is done once" in_vm 'ibe-bootctl status | grep -qx reset=0'
+check "it is done once" within 60 in_vm 'ibe-bootctl status | grep -qx reset=0'
 check "the gateway is active, as it was provisioned" within 200 in_vm 'iobuffer status --data /var/lib/iobuffer --json | grep -q "\"id\":\"scale\""'
 check "it goes off in order" off
