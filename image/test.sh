@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# image/test.sh [--full]: what image/build.sh made is tried as a whole: the slot state machine by itself (tests/state.sh, tests/uboot.sh),
-# its scripts (tests/services.sh), then the disk
-# image in an emulated PC with UEFI: first start, messages, updates that are confirmed, refused and taken back, power cuts, factory reset. What is sent
-# and what arrives is written down outside the machine. --full: 200 power cuts instead of 5. Exit code 75: something it needs is not to be had here.
+# image/test.sh [--full]: what image/build.sh made is tried as a whole: the slot state machine by itself (tests/state.sh, tests/uboot.sh), its scripts
+# (tests/services.sh), then the disk image in an emulated PC with UEFI: first start, messages, updates that are confirmed, refused and taken back, power
+# cuts, factory reset. What is sent and what arrives is written down outside the machine. --full: 200 power cuts instead of 5. Exit code 75: something it
+# needs is not to be had here.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"

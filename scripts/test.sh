@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # scripts/test.sh [--quick|--image|--full]: installs what is missing, builds, publishes both targets, runs every test. --quick leaves the VM lab
-# out, whose kernel is built once (about five minutes). --image adds the flashable image (half an hour more). --full adds that and the long loops (500 kill -9, 500 power cuts behind a kill, 200
-# faults of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100 orderly ends, 200 kills in a row of three gateways and as
-# many with disks that are wiped and put back, 100 kills of the broker, a million wrong requests, five minutes of soak, the Debian package under systemd, the
-# flashable image, 10,000 RS485 frames a case in the lab) and ten times the seeds. Ends with one line: N passed, N failed, N skipped.
+# out, whose kernel is built once (about five minutes). --image adds the flashable image (half an hour more). --full adds the long form of that and the
+# long loops (500 kill -9, 500 power cuts behind a kill, 200 faults of the disk, 1,000 flipped bits and other damage to a store, 100 dead receivers, 100
+# orderly ends, 200 kills in a row of three gateways and as many with disks that are wiped and put back, 100 kills of the broker, a million wrong
+# requests, five minutes of soak, the Debian package under systemd, 10,000 RS485 frames a case in the lab) and ten times the seeds.
+# Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "$0")/lib.sh"
