@@ -64,6 +64,7 @@ state_tells() { state | grep -q "$1"; }
 check "MQTT tells which image runs" within 60 state_tells '"image":{"version":"[^"]*","slot":"a","proving":false}'
 sleep 20
 idle=$(in_vm 'free -m; echo; systemctl show -P MemoryCurrent iobuffer')
+stood=$(in_vm 'systemctl start ibe-clock && cat /data/clock')
 check "it goes off in order" off
 check "the partition table is whole" tables_agree
 
@@ -71,7 +72,10 @@ say "second start, cold"
 started=$(date +%s%3N)
 : >"$vm/first"
 count_before=$(wc -l <"$received")
+# The machine's clock has lost its battery.
+clock=(-rtc base=2021-01-01T00:00:00)
 power_on
+clock=()
 timeout 600 perl image/tests/ledger.pl "$message_port" "$accepted" 1 &
 sender=$!
 first_arrives() { [ "$(wc -l <"$received")" -gt "$count_before" ]; }
@@ -82,3 +86,5 @@ printf '   boot to first forwarded message: %s s (the emulator needed %s s of pr
 wait "$sender" || true
 check "the host keys are those of before" within 300 is_up
 check "again no unit has failed" clean_start
+clock_goes_on() { [ -n "$stood" ] && [ "$(in_vm date +%s)" -ge "$stood" ]; }
+check "its clock goes on from where it stood" clock_goes_on

@@ -4,6 +4,7 @@
 # shellcheck shell=bash disable=SC2154
 set -euo pipefail
 memory_mb=768
+clock=()
 # What the sender and the receiver outside the machine have seen.
 accepted=$vm/accepted received=$vm/received
 
@@ -30,7 +31,7 @@ firmware() {
 power_on() {
   firmware
   [ ! -e "$vm/serial" ] || cat "$vm/serial" >>"$vm/serial.before"
-  "${machine[@]}" -accel tcg,thread=multi -m $memory_mb -smp 2 -nographic -nodefaults -serial file:"$vm/serial" -monitor unix:"$vm/monitor",server,nowait \
+  "${machine[@]}" -accel tcg,thread=multi -m $memory_mb -smp 2 "${clock[@]}" -nographic -nodefaults -serial file:"$vm/serial" -monitor unix:"$vm/monitor",server,nowait \
     -drive if=pflash,format=raw,unit=0,readonly=on,file="$code" -drive if=pflash,format=raw,unit=1,file="$vm/vars.fd" \
     -drive if=none,id=d0,file="${1:-$vm/disk.img}",format=raw,cache=writeback -device virtio-blk-pci,drive=d0,bootindex=1 \
     -drive if=none,id=d1,file="$vm/stick.img",format=raw,readonly=on -device qemu-xhci -device usb-storage,drive=d1 \
