@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The first start: what a user does to a card before it goes into the device, and what comes of it. Sourced by test.sh.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 set -euo pipefail
 say "first start"
 cp --sparse=always "artifacts/image/$board/disk.img" "$vm/disk.img"
