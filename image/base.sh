@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # image/base.sh FOLDER RELEASE ARCHITECTURE KERNEL LOADER-PACKAGE...: called by build.sh. FOLDER/root.tar is a small Debian with the packages of
-# packages.txt; FOLDER/debs holds those that are not installed but taken apart: kernel, boot loader, busybox.
+# packages.txt; FOLDER/debs holds those that are not installed but taken apart: kernel, boot loaders, busybox. A package that is named with the
+# component of Debian it is in, COMPONENT/PACKAGE, is one that the image can be built without: not every mirror has that component.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -10,7 +11,16 @@ if [ "${1:-}" = --download ]; then # called by mmdebstrap when its packages are 
   cd "$2"
   export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG
   kernel=$(apt-cache depends "$3" | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
-  exec apt-get -q download "$kernel" busybox-static "${@:4:$#-4}"
+  names=() extra=()
+  for name in "${@:4:$#-4}"; do if [[ $name == */* ]]; then extra+=("$name"); else names+=("$name"); fi; done
+  apt-get -q download "$kernel" busybox-static "${names[@]}"
+  lists=${*: -1}/etc/apt/sources.list
+  for name in "${extra[@]}"; do
+    sed -n "s,^\\(deb .*\\) main\$,\\1 ${name%%/*},p" "$lists" | head -n 1 >"$lists.d/extra.list"
+    if ! apt-get -q update || ! apt-get -q download "${name##*/}"; then echo "${name##*/} is not to be had from this mirror"; fi
+    rm "$lists.d/extra.list"
+  done
+  exit
 fi
 
 folder=$1 release=$2 architecture=$3

@@ -42,8 +42,10 @@ size() { stat -c %s "$1" | awk '{ printf "%.1f MB", $1 / 1e6 }'; }
 # inside COMMAND...: as root, or as one in a user namespace.
 inside() { if [ "$(id -u)" -eq 0 ]; then unshare --mount --propagation private "$@"; else mmdebstrap --unshare-helper "$@"; fi; }
 
-# The Debian part is kept under a name that changes with whatever goes into it.
-base=$PWD/$cache/base-$architecture-$(cat image/packages.txt image/base.sh - <<<"$release $kernel $loader_packages" | sha256sum | cut -c1-12)
+# One Debian part serves every board of a processor; it is kept under a name that changes with whatever goes into it.
+mapfile -t alike < <(grep -l -x "architecture=$architecture" image/boards/*.conf)
+loaders=$(sed -n 's/^loader_packages=//p' "${alike[@]}" | tr -d '"' | tr ' ' '\n' | sort -u | paste -sd' ')
+base=$PWD/$cache/base-$architecture-$(cat image/packages.txt image/base.sh - <<<"$release $kernel $loaders" | sha256sum | cut -c1-12)
 
 install_missing "the image" mmdebstrap squashfs-tools genimage mtools dosfstools cryptsetup-bin grub-common grub2-common \
   kmod cpio zstd openssl e2fsprogs
@@ -51,7 +53,7 @@ mkdir -p "$cache" "$logs"
 step "Debian $release for $architecture"
 if $fresh || [ ! -e "$base/root.tar" ]; then
   # shellcheck disable=SC2086  # a list of names
-  quietly "$logs/base.log" image/base.sh "$base" "$release" "$architecture" "$kernel" $loader_packages
+  quietly "$logs/base.log" image/base.sh "$base" "$release" "$architecture" "$kernel" $loaders
   # Of other lists of packages.
   find "$cache/" -maxdepth 1 -name "base-$architecture-*" ! -name "${base##*/}" -exec rm -rf {} +
 else
@@ -72,7 +74,15 @@ mkdir -p "$work/in" "$work/kernel" "$work/loader" "$work/busybox" "$out.new"
 step "the root"
 for file in "$base"/debs/linux-image-*.deb; do dpkg-deb -x "$file" "$work/kernel"; done
 for file in "$base"/debs/busybox-static_*.deb; do dpkg-deb -x "$file" "$work/busybox"; done
-for name in $loader_packages; do for file in "$base/debs/$name"_*.deb; do dpkg-deb -x "$file" "$work/loader"; done; done
+taken_apart=("$base"/debs/linux-image-*.deb "$base"/debs/busybox-static_*.deb)
+for name in $loader_packages; do
+  for file in "$base/debs/${name##*/}"_*.deb; do
+    # One of another component may not have been to be had.
+    [ -e "$file" ] || continue
+    dpkg-deb -x "$file" "$work/loader"
+    taken_apart+=("$file")
+  done
+done
 [ -n "${IMAGE_KEYRING:-}" ] || image/keys.sh
 openssl x509 -in "${IMAGE_KEYRING:-artifacts/image/keys/ca.pem}" -out "$work/keyring.pem"
 cat >"$work/board.conf" <<CONF
@@ -120,23 +130,26 @@ cp "$work"/kernel/boot/vmlinuz-* "$work/vmlinuz"
 fat "$work/in/slot.vfat" 96M IBE-SLOT 1be00003 "$work/vmlinuz" "$work/initrd.img" "$work/slot.cfg" "$work/slot.env"
 
 step "boot loader and slot state"
-boot_files=
+boot_files='' disk=disk.img notice=
 # shellcheck source=image/loader/grub.sh
 source "image/loader/$loader.sh"
 
 step "the medium"
-sed -e "s/@table@/${partition_table:-gpt}/" -e "s|@boot_files@|$boot_files|" image/genimage.cfg >"$work/genimage.cfg"
+sed -e "s/@table@/${partition_table:-gpt}/" -e "s/@boot_type@/${boot_partition_type:+partition-type = $boot_partition_type}/" -e "s|@boot_files@|$boot_files|" \
+  image/genimage.cfg >"$work/genimage.cfg"
 mkdir -p "$work/empty" "$work/tmp"
 quietly "$logs/genimage.log" genimage --config "$work/genimage.cfg" --rootpath "$work/empty" --inputpath "$work/in" --outputpath "$work/out" \
   --tmppath "$work/tmp"
-mv "$work/out/disk.img" "$work/in/root.img" "$work/in/slot.vfat" "$out.new/"
+mv "$work/out/disk.img" "$out.new/$disk"
+mv "$work/in/root.img" "$work/in/slot.vfat" "$out.new/"
 
 step "bill of materials"
-image/sbom.sh "$board" "$version" "$base" "$work" >"$out.new/sbom.spdx.json"
+image/sbom.sh "$board" "$version" "$work/packages" "${taken_apart[@]}" >"$out.new/sbom.spdx.json"
 ( cd "$out.new" && sha256sum ./* >SHA256SUMS )
 rm -rf "$out"
 mv "$out.new" "$out"
 used=$(mdir -a -i "$out/slot.vfat" | awk '/ files? / { gsub(/ /, ""); sub(/.*files?/, ""); sub(/bytes/, ""); printf "%.1f MB", $0 / 1e6 }')
-occupied=$(du -k "$out/disk.img" | awk '{ printf "%.1f MB", $1 * 1024 / 1e6 }')
-printf '   artifacts/image/%s/disk.img: %s (%s on the disk), of it root %s, kernel and initrd %s; sha256 %s\n' "$board" \
-  "$(size "$out/disk.img")" "$occupied" "$(size "$out/root.img")" "$used" "$(sed -n 's/  .*disk.img//p' "$out/SHA256SUMS" | cut -c1-16)"
+occupied=$(du -k "$out/$disk" | awk '{ printf "%.1f MB", $1 * 1024 / 1e6 }')
+printf '   artifacts/image/%s/%s: %s (%s on the disk), of it root %s, kernel and initrd %s; sha256 %s\n' "$board" "$disk" \
+  "$(size "$out/$disk")" "$occupied" "$(size "$out/root.img")" "$used" "$(sed -n 's/  .*disk.*//p' "$out/SHA256SUMS" | cut -c1-16)"
+[ -z "$notice" ] || printf '   %s\n' "$notice"

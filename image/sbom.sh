@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# image/sbom.sh BOARD VERSION BASE WORK: what the image is made of, as SPDX 2.3 in JSON: Debian's packages from dpkg, those that were only taken
-# apart (kernel, loader, busybox), and the NuGet packages that the gateway was built with.
+# image/sbom.sh BOARD VERSION PACKAGES DEB...: what the image is made of, as SPDX 2.3 in JSON: Debian's packages as dpkg lists them, those that were only
+# taken apart (kernel, loader, busybox), and the NuGet packages that the gateway was built with.
 set -euo pipefail
-board=$1 version=$2 base=$3 work=$4
+board=$1 version=$2 packages=$3
+shift 3
 {
   # kind, name, version, architecture, source package, its version
-  awk -F '\t' '{ print "deb", $1, $2, $3, $4, $5 }' "$work/packages"
-  for file in "$base"/debs/*.deb; do
+  awk -F '\t' '{ print "deb", $1, $2, $3, $4, $5 }' "$packages"
+  for file in "$@"; do
     # shellcheck disable=SC2016
     dpkg-deb -W --showformat='deb ${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\n' "$file"
   done
