@@ -2,17 +2,18 @@
 # image/test.sh [--full]: what image/build.sh made is tried as a whole: the slot state machine by itself (tests/state.sh, tests/uboot.sh), its scripts
 # (tests/services.sh), then the disk image in an emulated PC with UEFI: first start, messages, updates that are confirmed, refused and taken back, a few
 # power cuts, factory reset; then the many power cuts, in user-mode Linux (tests/cuts.sh). What is sent and what arrives is written down outside the
-# machine. --full: 200 of them instead of 10. Exit code 75: something it needs is not to be had here.
+# machine. --full: 200 of them instead of 10, and the images for arm64 (tests/arm64.sh, tests/rpi.sh), which it builds. Exit code 75: something it needs
+# is not to be had here.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 # shellcheck source=image/tests/check.sh
 source image/tests/check.sh
 
-cuts=10
+cuts=10 full=false
 case ${1:-} in
   '') ;;
-  --full) cuts=200 ;;
+  --full) cuts=200 full=true ;;
   *) die "'$1' is not an option: image/test.sh [--full]" ;;
 esac
 board='vm-x86_64'
@@ -38,6 +39,12 @@ if [ -z "${IMAGE_SKIP_STATE:-}" ]; then
   image/tests/uboot.sh || state=1
 fi
 image/tests/services.sh || state=1
+if $full; then
+  for name in vm-arm64 rpi-arm64; do
+    image/build.sh --board $name && image/tests/arm64.sh $name || state=1
+  done
+  image/tests/rpi.sh || state=1
+fi
 scratch=/dev/shm
 [ "$(df --output=avail -m $scratch 2>/dev/null | tail -n 1)" -gt 6144 ] 2>/dev/null || scratch=$PWD/artifacts/image
 vm=$(mktemp -d "$scratch/iobuffer-vm-XXXXXX")

@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 set -euo pipefail
 say "first start"
-cp --sparse=always "artifacts/image/$board/disk.img" "$vm/disk.img"
+cp --sparse=always "artifacts/image/$board"/disk*.img "$vm/disk.img"
 truncate -s 3G "$vm/disk.img"
 ssh-keygen -q -t ed25519 -N '' -f "$vm/key"
 mkdir -p "$vm/provision/network"

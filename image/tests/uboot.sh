@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # image/tests/uboot.sh: choose.cmd in U-Boot itself, in every state of the slots, with torn and damaged copies and with a medium that takes no writes:
-# two starts of an emulated arm64 machine, whose disk has a partition for each state. What U-Boot has written is read by ibe-bootctl.
+# two starts of an emulated arm64 machine, whose disk has a partition for each state. What U-Boot has written is read by ibe-bootctl. Then boot.cmd, where
+# no slot can be read.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -64,14 +65,19 @@ make_disk() {
   truncate -s 8M "$work/in/fat.img"
   mkfs.vfat "$work/in/fat.img" >/dev/null
   mcopy -i "$work/in/fat.img" "$work/boot.scr" "$work/choose.scr" ::
+  make_image "$partitions"
+}
+make_image() { # make_image PARTITIONS: behind that of boot.scr
   printf 'image disk.img { hdimage { partition-table-type = "gpt" align = 1M } partition boot { image = "fat.img" bootable = true } %s}\n' \
-    "$partitions" >"$work/disk.cfg"
+    "$1" >"$work/disk.cfg"
+  rm -rf "$work/tmp"
   genimage --config "$work/disk.cfg" --rootpath "$work/empty" --inputpath "$work/in" --outputpath "$work/out" --tmppath "$work/tmp" >/dev/null 2>&1
 }
+machine=(qemu-system-aarch64 -M virt -cpu cortex-a53 -accel tcg -m 256 -nographic -nodefaults -monitor none -no-reboot
+  -bios /usr/lib/u-boot/qemu_arm64/u-boot.bin -device 'virtio-blk-device,drive=d0')
 # run_uboot SERIAL OPTIONS: of the disk.
 run_uboot() {
-  timeout 300 qemu-system-aarch64 -M virt -cpu cortex-a53 -accel tcg -m 256 -nographic -nodefaults -serial file:"$1" -monitor none -no-reboot \
-    -bios /usr/lib/u-boot/qemu_arm64/u-boot.bin -drive if=none,id=d0,"file=$work/out/disk.img,format=raw$2" -device virtio-blk-device,drive=d0 || true
+  timeout 300 "${machine[@]}" -serial file:"$1" -drive "if=none,id=d0,file=$work/out/disk.img,format=raw$2" || true
   grep -a -q 'chose end' "$1"
 }
 # chosen NAME [SERIAL]: by its five starts.
@@ -140,6 +146,28 @@ read_only() {
   done
 }
 
+# boot.scr as a whole where no slot can be started: a, which is pending, has a kernel that is none; b, which is confirmed, has nothing at all.
+unreadable() {
+  local qemu
+  { echo 'setenv state_partition 2' && cat image/loader/choose.cmd image/loader/boot.cmd; } >"$work/whole.cmd"
+  mkimage -A arm64 -T script -C none -d "$work/whole.cmd" "$work/boot.scr" >/dev/null
+  mcopy -o -i "$work/in/fat.img" "$work/boot.scr" ::
+  state pending "$(block b a 3)" "$(block b a 3)"
+  truncate -s 8M "$work/in/slot-a" "$work/in/slot-b"
+  mkfs.vfat "$work/in/slot-a" >/dev/null
+  echo 'slot_arguments=quiet' >"$work/slot.env"
+  cp "$work/noise" "$work/vmlinuz"
+  cp "$work/noise" "$work/initrd.img"
+  mcopy -i "$work/in/slot-a" "$work/slot.env" "$work/vmlinuz" "$work/initrd.img" ::
+  make_image 'partition pending { image = "pending" } partition slot-a { image = "slot-a" } partition slot-b { image = "slot-b" }'
+  timeout 120 "${machine[@]}" -serial file:"$work/serial.none" -drive "if=none,id=d0,file=$work/out/disk.img,format=raw" &
+  qemu=$!
+  until grep -a -q 'Trying again' "$work/serial.none" 2>/dev/null; do kill -0 $qemu || return; sleep 0.5; done
+  kill $qemu
+  # Tried as it is pending; and once more, for it is better than none.
+  [ "$(grep -a -o '^slot [ab]' "$work/serial.none" | paste -sd' ')" = 'slot a slot a' ]
+}
+
 make_disk
 check "U-Boot reads all of it" run_uboot "$work/serial" ''
 check "U-Boot: five starts from each of 24 states" chooses
@@ -148,4 +176,5 @@ check "U-Boot: damaged copies" damaged
 check "U-Boot: a try mends the copy that is damaged" mended
 check "U-Boot: without a try nothing is written" not_written
 check "U-Boot: no try where it cannot be counted" read_only
+check "U-Boot: where no slot can be read each is tried, and all of them again later" unreadable
 totals

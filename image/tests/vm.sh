@@ -11,28 +11,34 @@ accepted=$vm/accepted received=$vm/received
 free_port() { perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'; }
 ssh_port=$(free_port) message_port=$(free_port) receiver_port=$(free_port) broker_port=$(free_port) server_port=$(free_port)
 
+# Sets machine, with what starts it.
 firmware() {
+  local code='' vars=
   case $board in
     vm-x86_64)
-      code=/usr/share/OVMF/OVMF_CODE_4M.fd
-      [ -e "$vm/vars.fd" ] || cp /usr/share/OVMF/OVMF_VARS_4M.fd "$vm/vars.fd"
-      machine=(qemu-system-x86_64 -M q35 -device i6300esb)
+      code=/usr/share/OVMF/OVMF_CODE_4M.fd vars=/usr/share/OVMF/OVMF_VARS_4M.fd
+      machine=(qemu-system-x86_64 -M q35)
       ;;
     vm-arm64)
-      code=$vm/code.fd
-      [ -e "$code" ] || { cp /usr/share/AAVMF/AAVMF_CODE.fd "$code" && truncate -s 64M "$code"; }
-      [ -e "$vm/vars.fd" ] || { cp /usr/share/AAVMF/AAVMF_VARS.fd "$vm/vars.fd" && truncate -s 64M "$vm/vars.fd"; }
+      code=/usr/share/AAVMF/AAVMF_CODE.fd vars=/usr/share/AAVMF/AAVMF_VARS.fd
       machine=(qemu-system-aarch64 -M virt -cpu cortex-a53)
       ;;
+    rpi-arm64)
+      # Not a Raspberry Pi, but its slots, its root and its boot script.
+      machine=(qemu-system-aarch64 -M virt -cpu cortex-a53 -bios /usr/lib/u-boot/qemu_arm64/u-boot.bin)
+      ;;
   esac
+  [ -n "$code" ] || return 0
+  [ -e "$vm/vars.fd" ] || cp "$vars" "$vm/vars.fd"
+  machine+=(-drive "if=pflash,format=raw,unit=0,readonly=on,file=$code" -drive "if=pflash,format=raw,unit=1,file=$vm/vars.fd")
 }
 
 # power_on [DISK]: an NBD address or a file; disk.img of the test unless named.
 power_on() {
   firmware
   [ ! -e "$vm/serial" ] || cat "$vm/serial" >>"$vm/serial.before"
-  "${machine[@]}" -accel tcg,thread=multi -m $memory_mb -smp 2 "${clock[@]}" -nographic -nodefaults -serial file:"$vm/serial" -monitor unix:"$vm/monitor",server,nowait \
-    -drive if=pflash,format=raw,unit=0,readonly=on,file="$code" -drive if=pflash,format=raw,unit=1,file="$vm/vars.fd" \
+  "${machine[@]}" -accel tcg,thread=multi -m $memory_mb -smp 2 "${clock[@]}" -nographic -nodefaults -serial file:"$vm/serial" \
+    -monitor unix:"$vm/monitor",server,nowait -device i6300esb \
     -drive if=none,id=d0,file="${1:-$vm/disk.img}",format=raw,cache=writeback -device virtio-blk-pci,drive=d0,bootindex=1 \
     -drive if=none,id=d1,file="$vm/stick.img",format=raw,readonly=on -device qemu-xhci -device usb-storage,drive=d1 \
     -netdev user,id=n,hostfwd=tcp:127.0.0.1:"$ssh_port"-:22,hostfwd=tcp:127.0.0.1:"$message_port"-:7000 -device virtio-net-pci,netdev=n \
