@@ -21,6 +21,7 @@ tables_agree() { sgdisk -v "$vm/disk.img" 2>/dev/null | grep -q 'No problems fou
 state_is() { # state_is RUNNING CONFIRMED PENDING TRIES
   [ "$(in_vm ibe-bootctl status | head -n 4 | sed 's/.*=//' | paste -sd:)" = "$1:$2:$3:$4" ] || { in_vm ibe-bootctl status; return 1; }
 }
+running() { in_vm ibe-bootctl status | grep -qx "running=$1"; }
 grown() { [ "$(in_vm df --output=size -m /data | tail -n 1)" -gt 1200 ]; }
 root_is_read_only() { in_vm 'findmnt -n -o FSTYPE,OPTIONS /' | grep -q '^squashfs ro' && ! in_vm touch /usr/x 2>/dev/null; }
 root_is_verified() { in_vm dmsetup table ibe-root | grep -q verity && in_vm dmsetup status ibe-root | grep -q 'verity V'; }

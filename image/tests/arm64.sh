@@ -28,7 +28,6 @@ source image/tests/10-boot.sh
 if [ "$board" = rpi-arm64 ]; then
   # GRUB's part in this is tested on the PC.
   restart_into_b() { in_vm 'ibe-bootctl set-primary b && systemctl reboot' && within 600 running b; }
-  running() { [ "$(in_vm sed -n 's/.*ibe.slot=\(.\).*/\1/p' /proc/cmdline)" = "$1" ]; }
   check "U-Boot starts slot b when it is pending" restart_into_b
   check "and has taken a try off" state_is b a b 2
   check "it is confirmed" within 600 state_is b b '' 0
