@@ -24,7 +24,7 @@ pack() { scripts/bundle.sh --from "$vm/$1" --board "${3:-$board}" >/dev/null && 
 make_bundles() {
   # A minute of steadiness is kept; what is shortened is how long a broken one is waited for.
   variant "$version.1" '' && pack "$version.1" good || return
-  variant "$version.2" 'systemd.mask=iobuffer.service ibe.health_budget_s=150' && pack "$version.2" broken || return
+  variant "$version.2" 'systemd.mask=iobuffer.service ibe.health_budget_s=240' && pack "$version.2" broken || return
   variant "$version.3" '' && pack "$version.3" flipped || return
   variant 0.0.1 '' && pack 0.0.1 old || return
   pack "$version.1" other-board vm-other || return

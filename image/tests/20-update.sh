@@ -61,7 +61,7 @@ pull_out
 
 check "a broken one is installed over MQTT" after_restart 900 order update u1 "\"url\":\"http://10.0.2.2:$server_port/broken.raucb\","
 check "slot a runs it" within 60 running a
-check "it is taken back" within 600 running b
+check "it is taken back" within 900 running b
 check "slot b is confirmed as before" within 60 state_is b b '' 0
 check "and it says so" within 60 result_is ROLLED_BACK
 check "MQTT says so as an event" within 120 told '"kind":"update","text":"ROLLED_BACK '
