@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# image/tests/cuts-guest.sh NUMBER SEED COUNT...: one of the guests of cuts.sh, in a network and with processes of its own: so many cuts in a first start,
-# in traffic, in an update, in a confirmation and in a factory reset.
+# image/tests/cuts-guest.sh NUMBER SEED COUNT: one of the guests of cuts.sh, in a network and with processes of its own.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 # shellcheck source=image/tests/check.sh
 source image/tests/check.sh
 kinds=(first traffic update confirm reset)
+made=0
 
 now_ms() { date +%s%3N; }
 accepted_count() { wc -l <"$accepted"; }
@@ -99,7 +99,7 @@ tell() { # tell NAME COMMAND...
   moment='' up_s=''
   if "$@" >"$guest/said" 2>&1; then
     succeeded=$((succeeded + 1))
-    printf 'pass  %s%s%s (%d s)\n' "$name" "${moment:+, at $moment}" "${up_s:+: up after $up_s s}" $SECONDS
+    printf 'pass  %s%s%s (%d s)\n' "$name" "${moment:+, cut $made of $cuts, at $moment}" "${up_s:+: up after $up_s s}" $SECONDS
   else
     failed=$((failed + 1))
     printf 'FAIL  %s%s: %s\n' "$name" "${moment:+, at $moment}" "$(tail -n 5 "$guest/said")"
@@ -113,6 +113,9 @@ keep_evidence() {
   cp "$guest"/{serial,serial.before,starts,said,job.log,loader.log} "$kept/" 2>/dev/null || true
 }
 
+# draw KIND: at, a moment of its length, in milliseconds.
+draw() { at=$(((RANDOM * 32768 + RANDOM) * length_ms[$1] >> 30)); }
+seconds() { printf '%d.%d' $(($1 / 1000)) $(($1 / 100 % 10)); }
 one_cut() { # one_cut KIND NUMBER
   local kind=$1 began at elapsed count restarted=false
   job='' emptied=false starts_before=$(starts)
@@ -120,8 +123,9 @@ one_cut() { # one_cut KIND NUMBER
   case $kind in confirm | first) starts_before=0 ;; esac
   # Every other time nothing arrives while it lasts: what is accepted is in the store alone.
   case $kind$(($2 % 2)) in traffic1 | update1 | confirm1) unreachable ;; esac
-  began=$(now_ms) at=$(((RANDOM * 32768 + RANDOM) * length_ms[$kind] >> 30))
-  while elapsed=$(($(now_ms) - began)) && [ $elapsed -lt $at ]; do
+  draw "$kind"
+  began=$(now_ms)
+  while elapsed=$(($(now_ms) - began)) && [ "$elapsed" -lt "$at" ]; do
     if "ended_$kind"; then
       length_ms[$kind]=$(((elapsed + 500) * 11 / 10))
       break
@@ -130,7 +134,8 @@ one_cut() { # one_cut KIND NUMBER
   done
   count=$(accepted_count)
   [ "$(starts)" -le "$starts_before" ] || restarted=true
-  moment="$((elapsed / 1000)).$((elapsed / 100 % 10)) s of $((length_ms[$kind] / 1000)) s"
+  moment="$(seconds "$elapsed") s of $((length_ms[$kind] / 1000)) s"
+  made=$((made + 1))
   power_cut
   if [ -n "$job" ]; then
     kill "$job" 2>/dev/null || true
@@ -138,7 +143,19 @@ one_cut() { # one_cut KIND NUMBER
     ! grep 'Not installed' "$guest/job.log" || return
   fi
   if $restarted || [ "$(state reset)" = 1 ]; then emptied=true; fi
-  medium_is_whole && comes_up "$count" || return
+  medium_is_whole || return
+  # Two times out of three the start that follows is cut as well.
+  while [ $made -lt "$cuts" ] && [ $((RANDOM % 3)) -gt 0 ]; do
+    draw first
+    moment+=", again after $(seconds "$at") s"
+    power_on || return
+    sleep "$(seconds "$at")"
+    count=$(accepted_count)
+    made=$((made + 1))
+    power_cut
+    medium_is_whole || return
+  done
+  comes_up "$count" || return
   [ "$kind" != reset ] || reset_is_right
 }
 
@@ -163,9 +180,9 @@ rig_loses() {
   return 1
 }
 
-run_guest() { # run_guest NUMBER SEED COUNT...
-  local index number began kind counts=("${@:3}")
-  guest=$folder/guest$1 memory=$folder job='' sender='' machine=''
+run_guest() { # run_guest NUMBER SEED COUNT
+  local number began first_ms kind
+  guest=$folder/guest$1 memory=$folder job='' sender='' machine='' cuts=$3
   RANDOM=$2
   mkdir "$guest"
   # shellcheck source=image/tests/uml.sh
@@ -178,16 +195,15 @@ run_guest() { # run_guest NUMBER SEED COUNT...
   began=$(now_ms)
   tell "guest $1: a first start, uncut" comes_up 0
   if [ $failed -gt 0 ]; then totals; return; fi
-  local first_ms=$(($(now_ms) - began))
+  first_ms=$(($(now_ms) - began))
   # As long as they may be, until one has been seen to its end.
   declare -gA length_ms=([first]=$first_ms [traffic]=$((12000 + first_ms * 3 / 2)) [update]=$((20000 + first_ms * 3)) [confirm]=$((25000 + first_ms))
     [reset]=$((first_ms * 2)))
   [ "$1" != 1 ] || tell "guest $1: what was flushed is kept in a cut, what was not is lost" rig_loses
-  for index in "${!kinds[@]}"; do
-    kind=${kinds[index]}
-    for ((number = 1; number <= counts[index]; number++)); do
-      tell "guest $1: $kind, cut $number of ${counts[index]}" one_cut "$kind" "$number"
-    done
+  # The kinds take turns; each guest begins with another one.
+  for ((number = 0; made < cuts && failed < 3; number++)); do
+    kind=${kinds[(number + 2 * ($1 - 1)) % 5]}
+    tell "guest $1: $kind" one_cut "$kind" $((number / 5))
   done
   totals
 }

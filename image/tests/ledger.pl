@@ -1,12 +1,14 @@
 #!/usr/bin/perl
 # image/tests/ledger.pl [HOST:]PORT FILE [COUNT]: the sender outside the machine: numbered lines, one at a time; a number goes to FILE when the gateway has
 # accepted it (ACK, 0x06), and the next one is sent then. Whatever happens to the connection, the same number is sent again. Without COUNT: for ever.
+# LEDGER_PAUSE_S: between two of them.
 use strict;
 use warnings;
 use IO::Socket::INET;
 $| = 1;
 my ($port, $file, $count) = @ARGV;
 my $host = $port =~ s/^(.*):// ? $1 : '127.0.0.1';
+my $pause = $ENV{LEDGER_PAUSE_S} // 0.02;
 my $next = 1;
 if (open my $old, '<', $file) { while (<$old>) { $next = $1 + 1 if /^(\d+)$/ } }
 open my $accepted, '>>', $file or die "$file: $!";
@@ -25,7 +27,7 @@ while (!defined $last || $next <= $last) {
     last if $ack ne "\x06";
     print $accepted "$next\n";
     $next++;
-    select undef, undef, undef, 0.02;
+    select undef, undef, undef, $pause;
   }
   close $socket;
   select undef, undef, undef, 0.2;

@@ -9,13 +9,13 @@ source "$lab/../../scripts/lib.sh"
 kernel=$("$lab/build-kernel.sh" | tail -n 1)
 root=$("$lab/build-root.sh" | tail -n 1)
 scripts/package.sh amd64
-scratch=$(mktemp artifacts/vm-lab/scratch-XXXXXX)
-trap 'rm -f "$scratch"' EXIT
-rm -f "$scratch"
-
 memory_mb=768
 memory=/dev/shm
-[ "$(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1)" -gt $((memory_mb + 64)) ] 2>/dev/null || memory=$PWD/artifacts/vm-lab
+[ "$(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1)" -gt $((memory_mb + 512)) ] 2>/dev/null || memory=$PWD/artifacts/vm-lab
+# What the guest flushes goes no further than there: a slow disk would hold up all that it reads and writes.
+scratch=$(mktemp "$memory/iobuffer-scratch-XXXXXX")
+trap 'rm -f "$scratch"' EXIT
+rm -f "$scratch"
 log=artifacts/logs/vm-lab-service-guest.log
 TMPDIR=$memory timeout -k 5 "${LAB_LIMIT_S:-240}" "$kernel" ubd0="$scratch,$root" root=/dev/ubda rootfstype=ext4 rw mem=${memory_mb}M \
   con0=fd:0,fd:1 con=null quiet panic=-1 init=/lib/systemd/systemd systemd.unified_cgroup_hierarchy=1 systemd.show_status=no \
