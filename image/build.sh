@@ -77,8 +77,8 @@ for file in "$base"/debs/busybox-static_*.deb; do dpkg-deb -x "$file" "$work/bus
 taken_apart=("$base"/debs/linux-image-*.deb "$base"/debs/busybox-static_*.deb)
 for name in $loader_packages; do
   for file in "$base/debs/${name##*/}"_*.deb; do
-    # One of another component may not have been to be had.
-    [ -e "$file" ] || continue
+    # One of another component may not have been to be had, or comes from elsewhere.
+    if [ ! -e "$file" ] || { [[ $name == */* ]] && [ -n "${IMAGE_FIRMWARE:-}" ]; }; then continue; fi
     dpkg-deb -x "$file" "$work/loader"
     taken_apart+=("$file")
   done

@@ -47,7 +47,7 @@ for name in $firmware_files; do
   if [ -e "$firmware/$name" ]; then cp "$firmware/$name" "$work/in/"; else missing+=" $name"; fi
 done
 license=$work/loader/usr/share/doc/raspi-firmware/copyright
-if [ -z "${IMAGE_FIRMWARE:-}" ] && [ -e "$license" ]; then cp "$license" "$work/in/LICENCE.broadcom"; fi
+if [ -e "$license" ]; then cp "$license" "$work/in/LICENCE.broadcom"; fi
 if [ -n "$missing" ]; then
   disk='disk-without-firmware.img'
   notice="$disk does not start yet. The Raspberry Pi's boot firmware is missing:$missing. Debian has it in raspi-firmware (component
