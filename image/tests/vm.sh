@@ -70,20 +70,21 @@ plug_in() { monitor "drive_add 0 if=none,id=d2,file=$vm/$1,format=raw,readonly=o
 pull_out() { monitor "device_del stick2"; }
 
 # The broker and the server with bundles, as the device sees them at 10.0.2.2; what is published goes to $vm/mqtt.
-peer() { LD_LIBRARY_PATH=artifacts/peers/usr/lib/x86_64-linux-gnu artifacts/peers/usr/"$1" "${@:2}"; }
+# Words before a command, not a function: what runs in the background is then the program itself, which finish ends.
+peer=(env LD_LIBRARY_PATH=artifacts/peers/usr/lib/x86_64-linux-gnu)
 start_broker() {
   printf 'listener %s 127.0.0.1\nallow_anonymous true\n' "$broker_port" >"$vm/mosquitto.conf"
-  peer sbin/mosquitto -c "$vm/mosquitto.conf" >"$vm/mosquitto.log" 2>&1 &
+  "${peer[@]}" artifacts/peers/usr/sbin/mosquitto -c "$vm/mosquitto.conf" >"$vm/mosquitto.log" 2>&1 &
   broker=$!
   within 20 broker_answers
-  peer bin/mosquitto_sub -p "$broker_port" -t 'iobuffer/v1/#' -v >"$vm/mqtt" 2>/dev/null &
+  "${peer[@]}" artifacts/peers/usr/bin/mosquitto_sub -p "$broker_port" -t 'iobuffer/v1/#' -v >"$vm/mqtt" 2>/dev/null &
   listener=$!
   busybox httpd -f -p "127.0.0.1:$server_port" -h "$vm/served" &
   server=$!
 }
-broker_answers() { peer bin/mosquitto_pub -p "$broker_port" -t try -n; }
-state() { peer bin/mosquitto_sub -p "$broker_port" -t iobuffer/v1/vm/state -C 1 -W 10; }
-broker_says() { peer bin/mosquitto_pub -p "$broker_port" -t "iobuffer/v1/vm/$1" -m "$2"; }
+broker_answers() { "${peer[@]}" artifacts/peers/usr/bin/mosquitto_pub -p "$broker_port" -t try -n; }
+state() { "${peer[@]}" artifacts/peers/usr/bin/mosquitto_sub -p "$broker_port" -t iobuffer/v1/vm/state -C 1 -W 10; }
+broker_says() { "${peer[@]}" artifacts/peers/usr/bin/mosquitto_pub -p "$broker_port" -t "iobuffer/v1/vm/$1" -m "$2"; }
 
 start_receiver() {
   socat -u TCP-LISTEN:"$receiver_port",reuseaddr,fork OPEN:"$received",creat,append &
