@@ -127,8 +127,8 @@ initrd_is_right() {
   has "$work/initrd.list" $initrd_modules dm_verity squashfs overlay
 }
 root_is_right() {
-  unsquashfs -l $parts/root.img >"$work/tree.list" || return
-  has "$work/tree.list" bcm2835_wdt i2c-bcm2835 spi-bcm2835 bcm2835_thermal bcm2711_thermal raspberrypi-cpufreq leds-gpio ledtrig-pattern \
+  unsquashfs -l $parts/root.img >"$work/root.list" || return
+  has "$work/root.list" bcm2835_wdt i2c-bcm2835 spi-bcm2835 bcm2835_thermal bcm2711_thermal raspberrypi-cpufreq leds-gpio ledtrig-pattern \
     smsc95xx lan78xx genet bcm7xxx ch341 cp210x ftdi_sio pl2303 cdc-acm || return
   unsquashfs -q -n -d "$work/tree" $parts/root.img usr/lib/iobuffer usr/sbin/ibe-bootctl >/dev/null || return
   cmp "$work/tree/usr/lib/iobuffer/iobuffer" artifacts/linux-arm64/iobuffer && grep -qx loader=uboot "$work/tree/usr/lib/iobuffer/board.conf"
@@ -137,8 +137,8 @@ verified() { # verified PARTITION
   local blocks hash salt
   IFS=: read -r blocks hash salt <<<"$(sed -n 's/^slot_arguments=.*ibe\.verity=\([^ ]*\).*/\1/p' "$work/slot/slot.env")"
   part root.check "$1" 512 || return
-  veritysetup verify --no-superblock --data-blocks="$blocks" --hash-offset=$((blocks * 4096)) --salt="$salt" "$work/tree.check" "$work/tree.check" "$hash" &&
-    cmp -n "$(stat -c %s $parts/root.img)" "$work/tree.check" $parts/root.img && rm "$work/tree.check"
+  veritysetup verify --no-superblock --data-blocks="$blocks" --hash-offset=$((blocks * 4096)) --salt="$salt" "$work/root.check" "$work/root.check" "$hash" &&
+    cmp -n "$(stat -c %s $parts/root.img)" "$work/root.check" $parts/root.img && rm "$work/root.check"
 }
 state_is() { [ "$(IBE_LOADER=uboot IBE_STATE=$work/state.img image/rootfs/usr/sbin/ibe-bootctl status | tail -n 4 | sed 's/.*=//' | paste -sd:)" = "$1" ]; }
 state_is_right() {
