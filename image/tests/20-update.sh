@@ -40,9 +40,6 @@ after_restart() {
   "$@" || return
   within "$seconds" eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$before' ]"
 }
-# order TYPE ID KEYS: over MQTT, once the broker has the state of this boot.
-state_is_new() { state | grep -q "\"boot_id\":\"$(boot_id)\""; }
-order() { within 180 state_is_new && broker_says "cmd/$1/$2" "{$3\"boot_id\":\"$(state | sed -n 's/.*"boot_id":"\([^"]*\)".*/\1/p' | head -n 1)\"}"; }
 told() { grep -q "$1" "$vm/mqtt"; }
 check "a stick with a good one is installed when it is plugged in" after_restart 900 plug_in update.img
 check "MQTT told how far it was" within 60 told '"kind":"update","text":"INSTALLING [^ ]* [0-9]* %'

@@ -48,7 +48,7 @@ power_on() {
 power_cut() { kill -9 "$qemu" 2>/dev/null; wait "$qemu" 2>/dev/null || true; }
 in_vm() {
   timeout "${in_vm_s:-120}" ssh -q -i "$vm/key" -p "$ssh_port" -o StrictHostKeyChecking=no -o UserKnownHostsFile="$vm/known_hosts" -o ConnectTimeout=15 \
-    -o BatchMode=yes root@127.0.0.1 "$@"
+    -o BatchMode=yes root@127.0.0.1 "$@" </dev/null
 }
 # within SECONDS COMMAND...: until it succeeds.
 within() {
@@ -85,6 +85,12 @@ start_broker() {
 broker_answers() { "${peer[@]}" artifacts/peers/usr/bin/mosquitto_pub -p "$broker_port" -t try -n; }
 state() { "${peer[@]}" artifacts/peers/usr/bin/mosquitto_sub -p "$broker_port" -t iobuffer/v1/vm/state -C 1 -W 10; }
 broker_says() { "${peer[@]}" artifacts/peers/usr/bin/mosquitto_pub -p "$broker_port" -t "iobuffer/v1/vm/$1" -m "$2"; }
+# order TYPE ID KEYS: a command, once the broker has the state of this boot.
+state_is_new() {
+  local id
+  id=$(boot_id) && state | grep -q "\"boot_id\":\"$id\""
+}
+order() { within 180 state_is_new && broker_says "cmd/$1/$2" "{$3\"boot_id\":\"$(boot_id)\"}"; }
 
 start_receiver() {
   socat -u TCP-LISTEN:"$receiver_port",reuseaddr,fork OPEN:"$received",creat,append &
