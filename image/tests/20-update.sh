@@ -26,7 +26,6 @@ check "slot a is confirmed still" within 60 state_is a a '' 0
 perl image/tests/ledger.pl "$message_port" "$accepted" &
 sender=$!
 result_is() { in_vm cat /data/update/result.json | grep -q "\"status\":\"$1\""; }
-is_down() { ! is_up; }
 more_arrives() {
   local before
   before=$(wc -l <"$received")

@@ -14,6 +14,15 @@ check() { # check NAME COMMAND...
     printf 'FAIL  %s: %s\n' "$name" "$(tail -n 5 <<<"$out")"
   fi
 }
+# within SECONDS COMMAND...: until it succeeds.
+within() {
+  local until=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $until ] || { echo "not within its time: $*"; "$@"; return 1; }
+    sleep 0.5
+  done
+}
 skip() { # skip NAME REASON
   skipped=$((skipped + 1))
   printf 'skip  %s: %s\n' "$1" "$2"

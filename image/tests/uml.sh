@@ -87,15 +87,6 @@ in_guest() {
   timeout "${in_guest_s:-60}" ssh -q -i "$guest/key" -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile="$guest/known_hosts" -o ConnectTimeout=10 \
     -o BatchMode=yes "root@$address" "$@" </dev/null
 }
-# within SECONDS COMMAND...: until it succeeds.
-within() {
-  local until=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $until ] || { echo "not within its time: $*"; "$@"; return 1; }
-    sleep 0.5
-  done
-}
 start_receiver() {
   socat -u TCP-LISTEN:9000,reuseaddr,fork OPEN:"$received",creat,append &
 }

@@ -45,19 +45,9 @@ power_on() {
     -device virtio-rng-pci </dev/null >"$vm/qemu.log" 2>&1 &
   qemu=$!
 }
-power_cut() { kill -9 "$qemu" 2>/dev/null; wait "$qemu" 2>/dev/null || true; }
 in_vm() {
   timeout "${in_vm_s:-120}" ssh -q -i "$vm/key" -p "$ssh_port" -o StrictHostKeyChecking=no -o UserKnownHostsFile="$vm/known_hosts" -o ConnectTimeout=15 \
     -o BatchMode=yes root@127.0.0.1 "$@" </dev/null
-}
-# within SECONDS COMMAND...: until it succeeds.
-within() {
-  local until=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $until ] || { echo "not within its time: $*"; "$@"; return 1; }
-    sleep 1
-  done
 }
 is_up() { in_vm true; }
 off() { in_vm systemctl poweroff || true; within 120 is_off; }
