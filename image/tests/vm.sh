@@ -53,6 +53,14 @@ is_up() { in_vm true; }
 off() { in_vm systemctl poweroff || true; within 120 is_off; }
 is_off() { ! kill -0 "$qemu" 2>/dev/null; }
 boot_id() { in_vm cat /proc/sys/kernel/random/boot_id; }
+# after_restart SECONDS COMMAND...: and then another boot is up within that time.
+after_restart() {
+  local before seconds=$1
+  shift
+  before=$(boot_id) || return
+  "$@" || return
+  within "$seconds" eval "now=\$(boot_id) && [ -n \"\$now\" ] && [ \"\$now\" != '$before' ]"
+}
 
 # plug_in IMAGE: another stick, while it runs; pull_out: the same.
 monitor() { printf '%s\n' "$@" | socat -t 2 - "unix-connect:$vm/monitor" >/dev/null; }
