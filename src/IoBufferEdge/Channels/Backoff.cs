@@ -14,6 +14,7 @@ public sealed class Backoff : IDisposable
     private readonly Random _random;
     private readonly AsyncSignal _signal;
     private long _ceilingMs;
+    private long _endsAt;
     private volatile bool _waiting;
 
     public Backoff(RetryConfig retry, TimeProvider time, Random random)
@@ -28,8 +29,18 @@ public sealed class Backoff : IDisposable
     /// <summary>Attempts waited for since the last <see cref="Reset"/>.</summary>
     public int Attempts { get; private set; }
 
-    /// <summary>When the wait under way ends; null: none is.</summary>
-    public DateTimeOffset? NextAttemptAt { get; private set; }
+    /// <summary>
+    /// How much of the wait under way is left, by the clock that nobody sets, and zero where its end is late; null: none is. From any thread.
+    /// </summary>
+    public TimeSpan? NextAttemptIn
+    {
+        get
+        {
+            if (!_waiting) return null;
+            var left = _time.GetElapsedTime(_time.GetTimestamp(), Volatile.Read(ref _endsAt));
+            return left > TimeSpan.Zero ? left : TimeSpan.Zero;
+        }
+    }
 
     /// <summary>The next delay: between 0 and the present ceiling, which doubles.</summary>
     public TimeSpan NextDelay()
@@ -45,12 +56,11 @@ public sealed class Backoff : IDisposable
     {
         cancel.ThrowIfCancellationRequested();
         var delay = NextDelay();
-        NextAttemptAt = _time.GetUtcNow() + delay;
+        Volatile.Write(ref _endsAt, _time.GetTimestamp() + (long)(delay.TotalSeconds * _time.TimestampFrequency));
         _waiting = true;
         await using (cancel.UnsafeRegister(static s => ((Backoff)s!)._signal.Set(), this))
             await _signal.WaitAsync(delay);
         _waiting = false;
-        NextAttemptAt = null;
         cancel.ThrowIfCancellationRequested();
     }
 

@@ -143,7 +143,7 @@ public sealed partial class Channel : IDeliverySink
         DestinationStatus = _destination.Status,
         LastError = _lastError,
         LastErrorAt = _lastError is null ? null : _lastErrorAt,
-        NextRetryIn = (_backoff.NextAttemptAt ?? _sourceBackoff.NextAttemptAt) - _time.GetUtcNow(),
+        NextRetryIn = _backoff.NextAttemptIn ?? _sourceBackoff.NextAttemptIn,
         Retries = _retries,
         Alerts = [.. Alerts()],
     });

@@ -18,14 +18,13 @@ public sealed class BackoffTests
             using var backoff = new Backoff(Retry, _time, new Random(seed));
             for (var attempt = 1; attempt <= 12; attempt++)
             {
-                var before = _time.GetUtcNow();
                 var waiting = backoff.WaitAsync(default).AsTask();
-                var delayMs = ((backoff.NextAttemptAt ?? before) - before).TotalMilliseconds;
+                var delayMs = (backoff.NextAttemptIn ?? default).TotalMilliseconds;
                 Assert.InRange(delayMs, 0, Math.Min(500 * Math.Pow(2, attempt - 1), 60_000));
                 Assert.Equal(attempt, backoff.Attempts);
                 _time.Advance(TimeSpan.FromMilliseconds(delayMs + 1));
                 waiting.Wait(TimeSpan.FromSeconds(10));
-                Assert.Null(backoff.NextAttemptAt);
+                Assert.Null(backoff.NextAttemptIn);
             }
         }, iter: 50, threads: 1);
 
@@ -61,14 +60,43 @@ public sealed class BackoffTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting);
     }
 
+    [Fact]
+    public async Task What_is_left_of_a_wait_follows_no_clock_that_is_set_and_is_never_negative()
+    {
+        var time = new SeparateClocks();
+        using var backoff = new Backoff(Retry, time, new Always(0.5));
+        Assert.Null(backoff.NextAttemptIn);
+        var waiting = backoff.WaitAsync(default).AsTask();
+        Assert.Equal(250, backoff.NextAttemptIn!.Value.TotalMilliseconds, 0.01);
+        time.WallAhead = TimeSpan.FromDays(300); // a time server is reached after a start without a clock
+        Assert.Equal(250, backoff.NextAttemptIn!.Value.TotalMilliseconds, 0.01);
+        time.Running = TimeSpan.FromMilliseconds(200);
+        Assert.Equal(50, backoff.NextAttemptIn!.Value.TotalMilliseconds, 0.01);
+        time.Running = TimeSpan.FromMilliseconds(252); // the timer is late
+        Assert.Equal(TimeSpan.Zero, backoff.NextAttemptIn);
+        time.Advance(TimeSpan.FromMilliseconds(251));
+        await waiting;
+        Assert.Null(backoff.NextAttemptIn);
+    }
+
     private async Task<double> WaitOnceAsync(Backoff backoff)
     {
-        var before = _time.GetUtcNow();
         var waiting = backoff.WaitAsync(default).AsTask();
-        var delay = backoff.NextAttemptAt!.Value - before;
+        var delay = backoff.NextAttemptIn!.Value;
         _time.Advance(delay + TimeSpan.FromMilliseconds(1));
         await waiting;
         return delay.TotalMilliseconds;
+    }
+
+    private sealed class SeparateClocks : FakeTimeProvider
+    {
+        public TimeSpan WallAhead { get; set; }
+
+        public TimeSpan Running { get; set; }
+
+        public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + WallAhead;
+
+        public override long GetTimestamp() => (long)(Running.TotalSeconds * TimestampFrequency);
     }
 
     private sealed class Always(double value) : Random
