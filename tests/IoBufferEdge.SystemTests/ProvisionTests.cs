@@ -24,13 +24,14 @@ public sealed class ProvisionTests : SystemTest
     private readonly GatewayProcess _gateway;
     private readonly PeerProcess _broker;
 
-    /// <summary>Where an image's services and the gateway talk; empty, the gateway is by itself.</summary>
-    private readonly string _image = Directory.CreateTempSubdirectory("iobuffer-image-").FullName;
+    /// <summary>Where an image's services and the gateway talk; empty, the gateway is by itself. Removed with the certificates.</summary>
+    private readonly string _image;
 
     public ProvisionTests(ITestOutputHelper output)
         : base(output)
     {
         _certificates = Keep(new TestCertificates());
+        _image = Path.Combine(Path.GetDirectoryName(_certificates.Authority)!, "image");
         Directory.CreateDirectory(Path.Combine(_image, "requests"));
         _gateway = Keep(new GatewayProcess(Config.Gateway(), environment: new Dictionary<string, string> { ["IOBUFFER_IMAGE"] = _image }));
         File.Delete(_gateway.ConfigFile);

@@ -156,21 +156,24 @@ public sealed class TlsConnection : IConnection
         return false;
     }
 
-    /// <summary>What is wrong with the peer's certificate.</summary>
+    /// <summary>
+    /// What is wrong with the peer's certificate. The clock by its day alone: a sentence that changes with each attempt is told with each.
+    /// </summary>
     internal static string Refusal(X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
     {
         if (certificate is null) return "the peer has shown no certificate";
         var status = X509ChainStatusFlags.NoError;
         foreach (var element in chain?.ChainStatus ?? []) status |= element.Status;
         var fault = (status & X509ChainStatusFlags.NotTimeValid) != X509ChainStatusFlags.NoError
-            ? $"is valid from {Day(certificate.GetEffectiveDateString())} to {Day(certificate.GetExpirationDateString())} only"
+            ? $"is valid from {Minute(certificate.GetEffectiveDateString())} to {Minute(certificate.GetExpirationDateString())} only, and this "
+                + $"machine's clock says {chain?.ChainPolicy.VerificationTime.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}"
             : status != X509ChainStatusFlags.NoError ? "does not come from a trusted authority"
             : "is for another name";
         return $"the peer's certificate ({certificate.Subject}) {fault}";
     }
 
     /// <summary>The certificate says it in the words of the machine's culture.</summary>
-    private static string Day(string date) =>
+    private static string Minute(string date) =>
         DateTime.Parse(date, CultureInfo.CurrentCulture).ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture);
 
     private sealed class NothingThereException : IOException;

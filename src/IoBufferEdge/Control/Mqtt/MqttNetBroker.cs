@@ -155,7 +155,7 @@ public sealed class MqttNetBroker(SecretStore secrets, TimeProvider time, ILogge
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new EndpointException($"mqtt: password_file {file} cannot be read.", e);
+            throw new EndpointException($"mqtt: password_file {file} cannot be read: {ConfigCheck.Reason(file, e)}.", e);
         }
     }
 

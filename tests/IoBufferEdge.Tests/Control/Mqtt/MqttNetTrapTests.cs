@@ -159,7 +159,7 @@ public sealed class MqttNetTrapTests : IDisposable
             (await Assert.ThrowsAsync<MqttLinkException>(() => Broker().ConnectAsync(target, _received.Add, default))).Message);
         var missing = target with { Config = target.Config with { PasswordFile = "/nowhere/pw" } };
         Assert.Equal(
-            "mqtt: password_file /nowhere/pw cannot be read.",
+            "mqtt: password_file /nowhere/pw cannot be read: there is no such file.",
             (await Assert.ThrowsAsync<MqttLinkException>(() => Broker().ConnectAsync(missing, _received.Add, default))).Message);
     }
 
