@@ -1,6 +1,7 @@
 using IoBufferEdge.Configuration;
 using IoBufferEdge.Control.Mqtt;
 using IoBufferEdge.Secrets;
+using IoBufferEdge.Tests.Support;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
@@ -10,6 +11,7 @@ namespace IoBufferEdge.Tests.Control.Mqtt;
 /// What the MQTT client does at its edges, as it was found, and what stands around it for that. The broker is a socket; time is moved by hand
 /// where nothing less than seconds shows it.
 /// </summary>
+[Collection(nameof(Alone))]
 public sealed class MqttNetTrapTests : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
