@@ -57,6 +57,6 @@ public static class ConfigCheck
         FileNotFoundException or DirectoryNotFoundException => "there is no such file",
         UnauthorizedAccessException => Directory.Exists(path) ? "it is a folder" : "this user may not read it",
         ArgumentException => "this is not the name of a file",
-        _ => error.Message,
+        _ => error.Message.TrimEnd('.'),
     };
 }
